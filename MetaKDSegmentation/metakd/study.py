@@ -1,0 +1,227 @@
+"""`Study`: the contrasts of one patient, read from files and checked.
+
+Every problem raises `StudyError` with one line that names the contrast or file, says what is
+wrong and what to do; what is merely suspicious is a warning that travels with the study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from metakd.contrasts import MSD_CHANNELS, REFERENCE_PREFERENCE, Contrast
+
+_LABEL_MAP_VALUES = 10  # a scan with fewer distinct values than this is a label map
+_AIR_HU, _BONE_HU = -900, 300
+
+
+class StudyError(ValueError):
+    """The input cannot be segmented; the message is one line that says what to do about it."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The available contrasts of one patient.
+
+    Attributes:
+        images: 3D float32 images, each on its own grid in the patient's LPS space (mm);
+            intensities are rescaled to 0 to 1, so that any scale and sign fits.
+        warnings: what looks wrong but does not stop the work.
+    """
+
+    images: Mapping[Contrast, sitk.Image]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def default_reference(self) -> Contrast:
+        """The contrast whose grid the result comes back in: T1c > FLAIR > T2 > T1."""
+        return next(contrast for contrast in REFERENCE_PREFERENCE if contrast in self.images)
+
+    def subset(self, contrasts: frozenset[Contrast]) -> Study:
+        """The same patient as if only these contrasts had been acquired."""
+        return Study({c: self.images[c] for c in contrasts}, self.warnings)
+
+
+def read_study(paths: Mapping[Contrast, Path]) -> Study:
+    """Read and check one patient: files that SimpleITK reads, or DICOM series folders.
+
+    A 4D file with four channels is a Medical Segmentation Decathlon file; each contrast takes
+    its own channel of it. Raises `StudyError`.
+    """
+    _refuse_shared_files(paths)
+    return make_study({contrast: _read(contrast, path) for contrast, path in paths.items()})
+
+
+def make_study(images: Mapping[Contrast, sitk.Image]) -> Study:
+    """Check images at hand and make a study of them. Raises `StudyError`."""
+    if not images:
+        raise StudyError("no contrast given: name at least one of T1, T1c, T2, FLAIR")
+    warnings = [
+        f"{contrast.label} looks like CT by its intensities; this model knows MRI only"
+        for contrast, image in images.items()
+        if _looks_like_ct(image)
+    ]
+    rescaled = {contrast: _rescaled(contrast, image) for contrast, image in images.items()}
+    study = Study(rescaled, tuple(warnings))
+    _refuse_copies(study)
+    _refuse_disjoint(study)
+    return study
+
+
+def _refuse_shared_files(paths: Mapping[Contrast, Path]) -> None:
+    for (one, first), (other, second) in combinations(paths.items(), 2):
+        same = first.exists() and second.exists() and first.samefile(second)
+        if same and not _is_four_dimensional(first):
+            raise StudyError(
+                f"{first}: given as {one.label} and as {other.label}; "
+                "a file belongs to one contrast, leave out the one it is not"
+            )
+
+
+def _is_four_dimensional(path: Path) -> bool:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return False
+    return bool(reader.GetDimension() == 4)
+
+
+def _read(contrast: Contrast, path: Path) -> sitk.Image:
+    if not path.exists():
+        raise StudyError(f"{path}: no such file; check the path given for {contrast.label}")
+    if path.is_dir():
+        return _read_dicom_folder(path)
+    if path.stat().st_size == 0:
+        raise StudyError(f"{path}: the file is empty; export {contrast.label} again")
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise StudyError(
+            f"{path}: not a readable image (truncated, or no format that SimpleITK knows); "
+            f"export {contrast.label} again"
+        ) from error
+    return _one_volume(contrast, path, image)
+
+
+def _read_dicom_folder(folder: Path) -> sitk.Image:
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        raise StudyError(
+            f"{folder}: holds {len(series)} DICOM series; give a folder with exactly one"
+        )
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    try:
+        volume: sitk.Image = sitk.ReadImage(files)
+    except RuntimeError as error:
+        raise StudyError(f"{folder}: the DICOM series cannot be read; export it again") from error
+    return volume
+
+
+def _one_volume(contrast: Contrast, path: Path, image: sitk.Image) -> sitk.Image:
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise StudyError(
+            f"{path}: has {image.GetNumberOfComponentsPerPixel()} values a voxel (colour or "
+            "vector); export a plain grey-scale volume"
+        )
+    if image.GetDimension() == 4:
+        return _channel_of_4d(contrast, path, image)
+    if image.GetDimension() != 3:
+        raise StudyError(f"{path}: is {image.GetDimension()}D; a 3D volume is needed")
+    return image
+
+
+def _channel_of_4d(contrast: Contrast, path: Path, image: sitk.Image) -> sitk.Image:
+    channels = image.GetSize()[3]
+    if channels not in (1, len(MSD_CHANNELS)):
+        raise StudyError(
+            f"{path}: is 4D with {channels} volumes; only the Decathlon's four "
+            "(FLAIR, T1, T1c, T2) are understood, save the volume you mean as 3D"
+        )
+    volume: sitk.Image = image[..., MSD_CHANNELS.index(contrast) if channels > 1 else 0]
+    return volume
+
+
+def _looks_like_ct(image: sitk.Image) -> bool:
+    if "complex" in image.GetPixelIDTypeAsString():
+        return False
+    values = sitk.GetArrayViewFromImage(image)[:, ::4, ::4]
+    return bool(values.min() <= _AIR_HU and values.max() >= _BONE_HU)
+
+
+def _rescaled(contrast: Contrast, image: sitk.Image) -> sitk.Image:
+    """Float32 image with intensities 0 to 1; refuses what cannot be a scan."""
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise StudyError(f"{contrast.label}: has complex voxels; export the magnitude image")
+    values = sitk.GetArrayViewFromImage(image)
+    if not np.isfinite(values).all():
+        raise StudyError(f"{contrast.label}: has NaN or infinite voxels; export it again")
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise StudyError(f"{contrast.label}: every voxel is {low:g}; export it again")
+    if _is_label_map(values):
+        raise StudyError(
+            f"{contrast.label}: is a segmentation (a handful of whole numbers), not a scan; "
+            "give the image itself"
+        )
+    scaled = sitk.GetImageFromArray(_to_unit_range(values, low, high))
+    scaled.CopyInformation(image)
+    return scaled
+
+
+def _is_label_map(values: npt.NDArray[np.number]) -> bool:
+    sample = values[:, ::3, ::3]
+    if len(np.unique(sample)) >= _LABEL_MAP_VALUES:
+        return False
+    distinct = np.unique(values)
+    return len(distinct) < _LABEL_MAP_VALUES and bool((distinct == np.round(distinct)).all())
+
+
+def _to_unit_range(
+    values: npt.NDArray[np.number], low: float, high: float
+) -> npt.NDArray[np.float32]:
+    """Slice by slice in float64: exact for large offsets without a large copy."""
+    unit = np.empty(values.shape, dtype=np.float32)
+    scale = high / 2 - low / 2  # halves cannot overflow
+    for place, plane in enumerate(values):
+        unit[place] = (plane.astype(np.float64) / 2 - low / 2) / scale
+    return unit
+
+
+def _refuse_copies(study: Study) -> None:
+    for (one, first), (other, second) in combinations(study.images.items(), 2):
+        if first.GetSize() == second.GetSize() and np.array_equal(
+            sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second)
+        ):
+            raise StudyError(
+                f"{one.label} and {other.label} are the same image; leave out the one it is not"
+            )
+
+
+def _refuse_disjoint(study: Study) -> None:
+    reference = study.default_reference
+    low, high = _extent(study.images[reference])
+    for contrast, image in study.images.items():
+        other_low, other_high = _extent(image)
+        if (other_high < low).any() or (other_low > high).any():
+            raise StudyError(
+                f"{contrast.label} and {reference.label} do not overlap in space; they are not "
+                "one study of one patient, or one of them has lost its position"
+            )
+
+
+def _extent(image: sitk.Image) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Lowest and highest LPS coordinates (mm) of the image's corners."""
+    size = np.array(image.GetSize())
+    corners = [
+        image.TransformContinuousIndexToPhysicalPoint((np.array(corner) * size - 0.5).tolist())
+        for corner in np.ndindex(2, 2, 2)
+    ]
+    return np.min(corners, axis=0), np.max(corners, axis=0)

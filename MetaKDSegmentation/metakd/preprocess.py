@@ -1,0 +1,176 @@
+"""`Study` → `PreparedStudy`: the network's view of a patient, and the way back to the scan.
+
+Canonical orientation → brain box on a grid at the model's spacing → resampling of every contrast
+in physical space, once → z-score inside the brain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from metakd.contrasts import Contrast
+from metakd.study import Study, StudyError
+
+_MARGIN_MM = 4.0  # around the brain, so that no border effect reaches it
+_MIN_BOX = 32  # voxels: below this the network's coarsest scale would be a single voxel
+_OUTLIER_PERCENTILES = (0.1, 99.9)
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A study on the network's grid.
+
+    Attributes:
+        channels: (D, H, W) float32 a contrast, indexed slice, row, column with axes towards
+            S, P, L; mean 0 and standard deviation 1 inside the brain, exactly 0 outside.
+        brain: (D, H, W) booleans.
+        grid: an image without content that holds the geometry (LPS, mm) of these arrays.
+        reference: the image whose grid the result comes back in.
+    """
+
+    channels: Mapping[Contrast, npt.NDArray[np.float32]]
+    brain: npt.NDArray[np.bool_]
+    grid: sitk.Image
+    reference: sitk.Image
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        depth, height, width = self.brain.shape
+        return depth, height, width
+
+    def image(self, values: npt.NDArray[np.float32]) -> sitk.Image:
+        """An array (D, H, W) of this grid as an image in the patient's space."""
+        placed = sitk.GetImageFromArray(values)
+        placed.CopyInformation(self.grid)
+        return placed
+
+
+def prepare(
+    study: Study, *, spacing: float, stride: int, reference: Contrast | None = None
+) -> PreparedStudy:
+    """Bring a study to the network's grid.
+
+    Args:
+        spacing: the model's isotropic spacing in mm.
+        stride: the sides of the grid become multiples of this.
+        reference: whose grid and orientation lead; `Study.default_reference` unless chosen.
+
+    Raises `StudyError` when the chosen reference is absent or a contrast has no data in the
+    brain box.
+    """
+    reference = reference or study.default_reference
+    if reference not in study.images:
+        raise StudyError(f"{reference.label} cannot be the reference: it is not in the study")
+    oriented = {c: sitk.DICOMOrient(image, "LPS") for c, image in study.images.items()}
+    masks = {contrast: foreground(image) for contrast, image in oriented.items()}
+    low, high = _brain_box(oriented[reference], masks)
+    grid = _grid_over(oriented[reference], low, high, spacing, stride)
+
+    channels, brain = {}, np.zeros(grid.GetSize()[::-1], dtype=bool)
+    for contrast, image in oriented.items():
+        values = _resample(image, grid)
+        inside = _resample(sitk.Cast(masks[contrast], sitk.sitkFloat32), grid) > 0.5
+        if not inside.any():
+            raise StudyError(f"{contrast.label} shows nothing where {reference.label} has brain")
+        channels[contrast] = _z_score(values, inside)
+        brain |= inside
+    return PreparedStudy(channels, brain, grid, study.images[reference])
+
+
+def foreground(image: sitk.Image) -> sitk.Image:
+    """Mask (uint8) of the brain in a skull-stripped image, of the head in any other.
+
+    Skull-stripped: one value fills most of the image's border; that value is background,
+    whatever its number. Otherwise Otsu's threshold separates the head from air.
+    """
+    values = sitk.GetArrayViewFromImage(image)
+    faces = [values[[0, -1]], values[:, [0, -1]], values[:, :, [0, -1]]]
+    # Along an axis of one or two voxels every voxel is border, which says nothing.
+    borders = [face.ravel() for face in faces if face.size < values.size] or [values.ravel()]
+    border = np.concatenate(borders)
+    levels, counts = np.unique(border, return_counts=True)
+    if counts.size and counts.max() > 0.5 * border.size:
+        mask: sitk.Image = sitk.NotEqual(image, float(levels[counts.argmax()]))
+        return mask
+    head: sitk.Image = sitk.OtsuThreshold(image, 0, 1, 128)
+    return head
+
+
+def _brain_box(
+    reference: sitk.Image, masks: Mapping[Contrast, sitk.Image]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Continuous index box (x, y, z) in the reference that holds every contrast's brain.
+
+    Limited to the reference's own extent: nothing outside it can be returned.
+    """
+    lows, highs = [], []
+    for mask in masks.values():
+        statistics = sitk.LabelShapeStatisticsImageFilter()
+        statistics.Execute(mask)
+        box = np.array(statistics.GetBoundingBox(1), dtype=float)
+        start, stop = box[:3] - 0.5, box[:3] + box[3:] - 0.5
+        corners = [
+            reference.TransformPhysicalPointToContinuousIndex(
+                mask.TransformContinuousIndexToPhysicalPoint(np.where(c, stop, start).tolist())
+            )
+            for c in np.ndindex(2, 2, 2)
+        ]
+        lows.append(np.min(corners, axis=0))
+        highs.append(np.max(corners, axis=0))
+    margin = _MARGIN_MM / np.array(reference.GetSpacing())
+    # Whole voxels, so that a reference at the model's spacing is sampled at its own voxels.
+    low = np.floor(np.min(lows, axis=0) + 0.5 - margin + 1e-6) - 0.5
+    high = np.ceil(np.max(highs, axis=0) + 0.5 + margin - 1e-6) - 0.5
+    edge = np.array(reference.GetSize()) - 0.5
+    low, high = np.clip(low, -0.5, edge), np.clip(high, -0.5, edge)
+    if (high <= low).any():
+        raise StudyError("the contrasts show nothing in a common place; check their positions")
+    return low, high
+
+
+def _grid_over(
+    reference: sitk.Image,
+    low: npt.NDArray[np.float64],
+    high: npt.NDArray[np.float64],
+    spacing: float,
+    stride: int,
+) -> sitk.Image:
+    """Empty image at `spacing` mm with the reference's axes, centred on the box."""
+    steps = spacing / np.array(reference.GetSpacing())
+    needed = np.ceil((high - low) / steps - 1e-6)
+    size = np.maximum(np.ceil(needed / stride) * stride, np.ceil(_MIN_BOX / stride) * stride)
+    first = low + steps / 2 - np.floor((size - needed) / 2) * steps
+    grid = sitk.Image([int(n) for n in size], sitk.sitkUInt8)
+    grid.SetSpacing([spacing] * 3)
+    grid.SetDirection(reference.GetDirection())
+    grid.SetOrigin(reference.TransformContinuousIndexToPhysicalPoint(first.tolist()))
+    return grid
+
+
+def _resample(image: sitk.Image, grid: sitk.Image) -> npt.NDArray[np.float32]:
+    """Values (D, H, W) on the grid; finer voxels are averaged first, 0 outside the image."""
+    target = grid.GetSpacing()[0]
+    factors = [
+        int(np.clip(round(target / step), 1, count))
+        for step, count in zip(image.GetSpacing(), image.GetSize(), strict=True)
+    ]
+    if max(factors) > 1:
+        image = sitk.BinShrink(image, factors)
+    on_grid = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    return sitk.GetArrayFromImage(on_grid)
+
+
+def _z_score(
+    values: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    low, high = np.percentile(values[inside], _OUTLIER_PERCENTILES)
+    clipped = np.clip(values, low, high)
+    brain = clipped[inside]
+    spread = max(float(brain.std(dtype=np.float64)), 1e-6)
+    normal = (clipped - brain.mean(dtype=np.float64)) / spread
+    return np.where(inside, normal, 0).astype(np.float32)

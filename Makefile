@@ -1,30 +1,32 @@
 # `make demo` and `make test` set up everything they need in .venv on their first run.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
+STUDY := demo/phantom_13
 
 .PHONY: demo test lint bench
 .DEFAULT_GOAL := demo
 
 # The stamp makes set-up happen once; after it nothing here touches the network.
-$(VENV)/ready: pyproject.toml training/pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+.venv/ready: pyproject.toml training/pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	    --constraint constraints.txt --editable '.[dev]' --editable training
 	@touch $@
 
-demo: $(VENV)/ready
-	$(BIN)/metakd phantom --output demo/study --seed 7
-	$(BIN)/metakd segment --t1c demo/study/case_7/t1c.nii.gz --flair demo/study/case_7/flair.nii.gz \
+# A synthetic patient of whom only T1c and FLAIR were acquired.
+demo: .venv/ready
+	$(BIN)/metakd phantom --output demo --seed 13
+	$(BIN)/metakd segment --t1c $(STUDY)/t1c.nii.gz --flair $(STUDY)/flair.nii.gz \
 	    --output demo/segmentation.nii.gz --report demo/report.json --preview demo/preview.png
+	@echo "Look at demo/preview.png; demo/segmentation.nii.gz and demo/report.json lie beside it."
 
-test: $(VENV)/ready
+test: .venv/ready
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/ready
+lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready
+bench: .venv/ready
 	$(BIN)/python Testing/bench.py

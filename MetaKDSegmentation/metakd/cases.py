@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from metakd.contrasts import CONTRASTS, Contrast, contrast_from_name
+from metakd.files import read_image
 from metakd.regions import from_convention
 from metakd.study import StudyError
 
@@ -38,8 +39,8 @@ class Case:
         if path is None:
             raise StudyError(f"{self.name}: has no segmentation beside its images")
         try:
-            stored = sitk.ReadImage(str(path))
-        except RuntimeError as error:
+            stored = read_image(path)
+        except ValueError as error:
             raise StudyError(f"{path}: not a readable label map") from error
         values = sitk.GetArrayFromImage(stored)
         try:

@@ -41,10 +41,10 @@ REFERENCE_PREFERENCE = (Contrast.T1C, Contrast.FLAIR, Contrast.T2, Contrast.T1)
 
 # BraTS 2018-2021 says t1, t1ce, t2, flair; 2023 onwards t1n, t1c, t2w, t2f; scanners say more.
 _SYNONYMS = {
-    Contrast.T1: "t1 t1n t1w t1native",
-    Contrast.T1C: "t1c t1ce t1gd t1wgd t1gado t1post t1contrast",
+    Contrast.T1: "t1 t1n t1w t1native t1flair",
+    Contrast.T1C: "t1c t1ce t1gd t1wgd t1gado t1post t1contrast postt1 gdt1 cet1",
     Contrast.T2: "t2 t2w",
-    Contrast.FLAIR: "flair t2f t2flair fl",
+    Contrast.FLAIR: "flair t2f t2flair",
 }
 _BY_NAME = {name: contrast for contrast, names in _SYNONYMS.items() for name in names.split()}
 
@@ -61,7 +61,7 @@ def contrast_from_name(name: str) -> Contrast | None:
     'FLAIR'
     """
     words = re.split(r"[^a-z0-9]+", name.lower())
-    for count in (2, 1):  # "t1w_gd" is two words
+    for count in (2, 1):  # "t1w_gd" and "T1 FLAIR" are two words
         found = _BY_NAME.get("".join(words[-count:]))
         if found:
             return found

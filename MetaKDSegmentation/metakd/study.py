@@ -16,8 +16,9 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from metakd.contrasts import MSD_CHANNELS, REFERENCE_PREFERENCE, Contrast
+from metakd.files import read_image
 
-_LABEL_MAP_VALUES = 10  # a scan with fewer distinct values than this is a label map
+_FEW, _LARGEST_LABEL_COUNT, _ALIKE = 10, 1000, 0.8  # what tells a label map from a scan
 _AIR_HU, _BONE_HU = -900, 300
 
 
@@ -62,6 +63,8 @@ def make_study(images: Mapping[Contrast, sitk.Image]) -> Study:
     """Check images at hand and make a study of them. Raises `StudyError`."""
     if not images:
         raise StudyError("no contrast given: name at least one of T1, T1c, T2, FLAIR")
+    for contrast, image in images.items():
+        _refuse_other_shapes(contrast.label, image)
     warnings = [
         f"{contrast.label} looks like CT by its intensities; this model knows MRI only"
         for contrast, image in images.items()
@@ -98,16 +101,13 @@ def _read(contrast: Contrast, path: Path) -> sitk.Image:
     if not path.exists():
         raise StudyError(f"{path}: no such file; check the path given for {contrast.label}")
     if path.is_dir():
-        return _read_dicom_folder(path)
+        return _one_volume(contrast, path, _read_dicom_folder(path))
     if path.stat().st_size == 0:
         raise StudyError(f"{path}: the file is empty; export {contrast.label} again")
     try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise StudyError(
-            f"{path}: not a readable image (truncated, or no format that SimpleITK knows); "
-            f"export {contrast.label} again"
-        ) from error
+        image = read_image(path)
+    except ValueError as error:
+        raise StudyError(f"{path}: {error}; export {contrast.label} again") from error
     return _one_volume(contrast, path, image)
 
 
@@ -126,16 +126,22 @@ def _read_dicom_folder(folder: Path) -> sitk.Image:
 
 
 def _one_volume(contrast: Contrast, path: Path, image: sitk.Image) -> sitk.Image:
+    if image.GetDimension() == 4:
+        image = _channel_of_4d(contrast, path, image)
+    _refuse_other_shapes(str(path), image)
+    return image
+
+
+def _refuse_other_shapes(name: str, image: sitk.Image) -> None:
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise StudyError(f"{name}: has complex voxels; export the magnitude image")
     if image.GetNumberOfComponentsPerPixel() > 1:
         raise StudyError(
-            f"{path}: has {image.GetNumberOfComponentsPerPixel()} values a voxel (colour or "
+            f"{name}: has {image.GetNumberOfComponentsPerPixel()} values a voxel (colour or "
             "vector); export a plain grey-scale volume"
         )
-    if image.GetDimension() == 4:
-        return _channel_of_4d(contrast, path, image)
     if image.GetDimension() != 3:
-        raise StudyError(f"{path}: is {image.GetDimension()}D; a 3D volume is needed")
-    return image
+        raise StudyError(f"{name}: is {image.GetDimension()}D; a 3D volume is needed")
 
 
 def _channel_of_4d(contrast: Contrast, path: Path, image: sitk.Image) -> sitk.Image:
@@ -177,11 +183,19 @@ def _rescaled(contrast: Contrast, image: sitk.Image) -> sitk.Image:
 
 
 def _is_label_map(values: npt.NDArray[np.number]) -> bool:
-    sample = values[:, ::3, ::3]
-    if len(np.unique(sample)) >= _LABEL_MAP_VALUES:
+    """Whole numbers that are few, or that mostly repeat from voxel to voxel outside background.
+
+    In label maps, of tumours or of whole heads, 85 % of the neighbours are alike; in scans 5 %.
+    """
+    sample = values[::3]
+    levels = len(np.unique(sample))
+    if levels > _LARGEST_LABEL_COUNT or not (sample == np.round(sample)).all():
         return False
-    distinct = np.unique(values)
-    return len(distinct) < _LABEL_MAP_VALUES and bool((distinct == np.round(distinct)).all())
+    if levels < _FEW and len(np.unique(values)) < _FEW:
+        return bool((values == np.round(values)).all())
+    inside = sample[:, :, 1:] != values.flat[0]
+    alike = sample[:, :, 1:] == sample[:, :, :-1]
+    return bool(inside.any()) and float(alike[inside].mean()) > _ALIKE
 
 
 def _to_unit_range(

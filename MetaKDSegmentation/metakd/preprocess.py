@@ -31,12 +31,14 @@ class PreparedStudy:
         brain: (D, H, W) booleans.
         grid: an image without content that holds the geometry (LPS, mm) of these arrays.
         reference: the image whose grid the result comes back in.
+        warnings: what the network is not made for.
     """
 
     channels: Mapping[Contrast, npt.NDArray[np.float32]]
     brain: npt.NDArray[np.bool_]
     grid: sitk.Image
     reference: sitk.Image
+    warnings: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -68,6 +70,12 @@ def prepare(
         raise StudyError(f"{reference.label} cannot be the reference: it is not in the study")
     oriented = {c: sitk.DICOMOrient(image, "LPS") for c, image in study.images.items()}
     masks = {contrast: foreground(image) for contrast, image in oriented.items()}
+    warnings = tuple(
+        f"{contrast.label} does not look skull-stripped; this model has seen brains without skull "
+        "only, expect errors"
+        for contrast, image in oriented.items()
+        if background(image) is None
+    )
     low, high = _brain_box(oriented[reference], masks)
     grid = _grid_over(oriented[reference], low, high, spacing, stride)
 
@@ -79,14 +87,24 @@ def prepare(
             raise StudyError(f"{contrast.label} shows nothing where {reference.label} has brain")
         channels[contrast] = _z_score(values, inside)
         brain |= inside
-    return PreparedStudy(channels, brain, grid, study.images[reference])
+    return PreparedStudy(channels, brain, grid, study.images[reference], warnings)
 
 
 def foreground(image: sitk.Image) -> sitk.Image:
     """Mask (uint8) of the brain in a skull-stripped image, of the head in any other.
 
-    Skull-stripped: one value fills most of the image's border; that value is background,
-    whatever its number. Otherwise Otsu's threshold separates the head from air.
+    Without a `background` value, Otsu's threshold separates the head from air.
+    """
+    value = background(image)
+    mask: sitk.Image
+    mask = sitk.OtsuThreshold(image, 0, 1, 128) if value is None else sitk.NotEqual(image, value)
+    return mask
+
+
+def background(image: sitk.Image) -> float | None:
+    """The value around a skull-stripped brain, whatever its number; `None` for a whole head.
+
+    It is the one that fills most of the image's border; noisy air has no such value.
     """
     values = sitk.GetArrayViewFromImage(image)
     faces = [values[[0, -1]], values[:, [0, -1]], values[:, :, [0, -1]]]
@@ -94,11 +112,7 @@ def foreground(image: sitk.Image) -> sitk.Image:
     borders = [face.ravel() for face in faces if face.size < values.size] or [values.ravel()]
     border = np.concatenate(borders)
     levels, counts = np.unique(border, return_counts=True)
-    if counts.size and counts.max() > 0.5 * border.size:
-        mask: sitk.Image = sitk.NotEqual(image, float(levels[counts.argmax()]))
-        return mask
-    head: sitk.Image = sitk.OtsuThreshold(image, 0, 1, 128)
-    return head
+    return float(levels[counts.argmax()]) if counts.max() > 0.5 * border.size else None
 
 
 def _brain_box(

@@ -1,0 +1,138 @@
+"""What the user needs to judge a result: volumes, how far to trust each region, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+import torch
+
+from metakd import __version__
+from metakd.contrasts import CONTRASTS, Contrast
+from metakd.inference import Prediction
+from metakd.model import Model
+from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Region, region_mask
+from metakd.study import Study
+
+INTENDED_USE = "Research use only. Not for clinical decisions."
+
+# The region whose reliability speaks for a tissue that is not scored by itself.
+REGION_OF_LABEL = {ET: Region.ET, NCR: Region.TC, ED: Region.WT}
+
+
+@dataclass(frozen=True)
+class RegionReport:
+    """One nested region.
+
+    Attributes:
+        volume_ml: of the region in the label map.
+        expected_dice: mean Dice of the model's validation with the same contrasts, or `None`.
+        reliability: ``reliable``, ``use with care`` or ``not reliable``.
+    """
+
+    name: str
+    volume_ml: float
+    expected_dice: float | None
+    reliability: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is said about one segmentation; `asdict` of it is the JSON report.
+
+    Attributes:
+        regions: by region name, ET, TC, WT.
+        volumes_ml: by tissue name, NCR, ED, ET.
+        measured_on: what `expected_dice` was measured on.
+        available, generated: names of the contrasts given, and of those whose features were
+            generated from them.
+        seconds: by stage.
+    """
+
+    regions: Mapping[str, RegionReport]
+    volumes_ml: Mapping[str, float]
+    measured_on: str
+    available: tuple[str, ...]
+    generated: tuple[str, ...]
+    reference: str
+    importance: Mapping[str, float]
+    model: str
+    model_version: str
+    weights_sha256: str
+    metakd: str
+    torch: str
+    device: str
+    window: int | None
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...]
+    intended_use: str = INTENDED_USE
+
+    def as_json(self) -> dict[str, object]:
+        """Plain dictionaries, lists, texts and numbers."""
+        return asdict(self)
+
+    def with_stage(self, stage: str, seconds: float) -> Report:
+        """The same report with the time of a stage that lay outside the pipeline."""
+        return replace(self, seconds={**self.seconds, stage: round(seconds, 3)})
+
+
+def make_report(
+    label_map: sitk.Image,
+    study: Study,
+    model: Model,
+    *,
+    reference: Contrast,
+    prediction: Prediction,
+    seconds: Mapping[str, float],
+    warnings: tuple[str, ...],
+) -> Report:
+    """Measure a label map (engine's convention) and say how far it can be trusted."""
+    labels = sitk.GetArrayViewFromImage(label_map)
+    voxel_ml = float(np.prod(label_map.GetSpacing())) / 1000
+    available = frozenset(study.images)
+    return Report(
+        regions={
+            region.value: _region_report(labels, voxel_ml, region, model, available)
+            for region in REGIONS
+        },
+        volumes_ml={
+            label.short: _ml(int((labels == label.value).sum()), voxel_ml) for label in LABELS
+        },
+        measured_on=model.settings["expected_dice"]["measured_on"],
+        available=tuple(c.label for c in CONTRASTS if c in available),
+        generated=tuple(c.label for c in CONTRASTS if c not in available),
+        reference=reference.label,
+        importance=model.settings["importance"],
+        model=model.name,
+        model_version=model.card["version"],
+        weights_sha256=model.settings["sha256"],
+        metakd=__version__,
+        torch=str(torch.__version__),
+        device=prediction.device,
+        window=prediction.window,
+        seconds=dict(seconds),
+        warnings=warnings,
+    )
+
+
+def _region_report(
+    labels: npt.NDArray[np.uint8],
+    voxel_ml: float,
+    region: Region,
+    model: Model,
+    available: frozenset[Contrast],
+) -> RegionReport:
+    dice = model.expected_dice(available, region)
+    return RegionReport(
+        name=region.title,
+        volume_ml=_ml(int(region_mask(labels, region).sum()), voxel_ml),
+        expected_dice=dice,
+        reliability=model.reliability(dice),
+    )
+
+
+def _ml(voxels: int, voxel_ml: float) -> float:
+    return round(voxels * voxel_ml, 3)

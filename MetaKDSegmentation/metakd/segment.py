@@ -1,0 +1,112 @@
+"""The whole pipeline: a study and a model to a segmentation in the patient's own space."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import SimpleITK as sitk
+
+from metakd.contrasts import Contrast
+from metakd.inference import IsCancelled, OnProgress, choose_device, predict
+from metakd.model import Model
+from metakd.postprocess import label_map, to_reference
+from metakd.preprocess import prepare
+from metakd.regions import Region
+from metakd.report import Report, make_report
+from metakd.study import Study
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose about a run.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        reference: the contrast whose grid the result comes back in; T1c > FLAIR > T2 > T1
+            unless chosen.
+        window: side of the sliding window in voxels; the whole brain in one pass unless chosen.
+    """
+
+    device: str = "auto"
+    reference: Contrast | None = None
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result on the reference image's own grid.
+
+    Attributes:
+        label_map: uint8, the engine's convention (1 NCR, 2 ED, 3 ET).
+        probabilities: float32 image a region, before the threshold.
+        report: volumes, reliability, provenance.
+    """
+
+    label_map: sitk.Image
+    probabilities: Mapping[Region, sitk.Image]
+    report: Report
+
+
+def segment(
+    study: Study,
+    model: Model,
+    options: Options | None = None,
+    *,
+    on_progress: OnProgress = lambda stage, done, total: None,
+    is_cancelled: IsCancelled = lambda: False,
+) -> Segmentation:
+    """Segment one study.
+
+    Example:
+        >>> study = read_study({Contrast.FLAIR: Path("flair.nii.gz")})  # doctest: +SKIP
+        >>> result = segment(study, load_model())  # doctest: +SKIP
+        >>> sitk.WriteImage(result.label_map, "segmentation.nii.gz")  # doctest: +SKIP
+
+    Raises `StudyError` for a study that cannot be segmented, `ValueError` for a device that
+    cannot be used, `metakd.inference.Cancelled` and `MemoryError`.
+    """
+    options = options or Options()
+    clock = _Clock()
+    device = choose_device(options.device)
+    reference = options.reference or study.default_reference
+    prepared = prepare(
+        study, spacing=model.spacing, stride=model.network.stride, reference=reference
+    )
+    clock.stop("prepare")
+    prediction = predict(
+        model.network,
+        prepared,
+        device,
+        window=options.window,
+        on_progress=on_progress,
+        is_cancelled=is_cancelled,
+    )
+    clock.stop("network")
+    probabilities = to_reference(prediction.probabilities, prepared)
+    labels = label_map(probabilities, smallest_ml=model.settings["postprocessing"]["smallest_ml"])
+    clock.stop("finish")
+    report = make_report(
+        labels,
+        study,
+        model,
+        reference=reference,
+        prediction=prediction,
+        seconds=clock.seconds,
+        warnings=study.warnings + prepared.warnings,
+    )
+    return Segmentation(labels, probabilities, report)
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now

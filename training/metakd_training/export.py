@@ -1,0 +1,112 @@
+"""A run's checkpoint → a model package with its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from metakd import __version__
+from metakd.contrasts import CONTRASTS, SUBSETS, subset_name
+from metakd.model import ARCHITECTURE, CARD, WEIGHTS
+from metakd.network import MetaKDNet
+from metakd.regions import REGIONS
+from safetensors.torch import save
+
+from metakd_training.config import Config
+from metakd_training.fit import CHECKPOINT
+
+_RELIABILITY = {"reliable": 0.8, "use with care": 0.6}
+_NOT_MEASURED = {"measured_on": "nothing yet", "subsets": {}}
+
+
+def averaged_network(run: Path, config: Config) -> MetaKDNet:
+    """The moving average of a run's weights, in evaluation mode on the CPU."""
+    state = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
+    network = MetaKDNet(**config.network)
+    prefix = "module."
+    network.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
+    )
+    return network.eval()
+
+
+def make_card(
+    network: MetaKDNet,
+    *,
+    description: Mapping[str, Any],
+    spacing: float,
+    evaluation: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The card of a package, in MONAI's bundle schema with a section of our own.
+
+    Args:
+        description: name, version, training data and licences, from the model's YAML file.
+        evaluation: ``summary.json`` of `metakd evaluate`; its figures become the expected Dice.
+    """
+    channel = {"type": "image", "modality": "MR", "is_patch_data": False, "dtype": "float32"}
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
+        "0.8.1/meta_schema_20240725.json",
+        "version": description["version"],
+        "changelog": description["changelog"],
+        "monai_version": version("monai"),
+        "pytorch_version": str(torch.__version__),
+        "numpy_version": version("numpy"),
+        "required_packages_version": {"metakd": __version__},
+        "task": "Brain tumour segmentation from any subset of T1, T1c, T2 and FLAIR",
+        "description": description["description"],
+        "authors": description["authors"],
+        "copyright": description["copyright"],
+        "intended_use": "Research use only. Not for clinical decisions.",
+        "eval_metrics": {"mean_dice": (evaluation or {}).get("dice", {}).get("mean", {})},
+        "network_data_format": {
+            "inputs": {"image": {**channel, "num_channels": len(CONTRASTS), "channel_def":
+                {str(c.index): c.label for c in CONTRASTS}}},
+            "outputs": {"pred": {**channel, "num_channels": len(REGIONS), "channel_def":
+                {str(i): region.title for i, region in enumerate(REGIONS)}}},
+        },
+        "metakd": {
+            "architecture": ARCHITECTURE[0],
+            "architecture_version": ARCHITECTURE[1],
+            "arguments": network.arguments,
+            "contrasts": [contrast.value for contrast in CONTRASTS],
+            "spacing_mm": spacing,
+            "normalisation": "z-score inside the brain",
+            "postprocessing": {"smallest_ml": description["smallest_ml"]},
+            "training_data": description["training_data"],
+            "expected_dice": _expected_dice(evaluation),
+            "reliability": _RELIABILITY,
+        },
+    }  # fmt: skip
+
+
+def _expected_dice(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
+    if evaluation is None:
+        return dict(_NOT_MEASURED)
+    cases = evaluation["cases"]
+    return {
+        "measured_on": f"{len(cases)} validation patients ({', '.join(cases)})",
+        "subsets": {subset_name(subset): evaluation["dice"][subset_name(subset)]
+                    for subset in SUBSETS},
+    }  # fmt: skip
+
+
+def write_package(folder: Path, card: Mapping[str, Any], network: MetaKDNet) -> None:
+    """Write a package with 16-bit weights; the card gets their SHA-256 and the importance."""
+    state = network.state_dict()
+    data = save({name: values.half().contiguous() for name, values in state.items()})
+    importance = dict(zip((c.value for c in CONTRASTS), network.importance.tolist(), strict=True))
+    settings = {
+        **card["metakd"],
+        "importance": {name: round(weight, 4) for name, weight in importance.items()},
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    text = json.dumps({**card, "metakd": settings}, indent=2) + "\n"
+    for name, content in ((WEIGHTS, data), (CARD, text.encode())):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)

@@ -9,14 +9,17 @@ from pathlib import Path
 import yaml
 
 from metakd_training.config import read_config
-from metakd_training.export import averaged_network, make_card, write_package
+from metakd_training.export import averaged_network, make_card, refuse_other_weights, write_package
 from metakd_training.fit import CHECKPOINT, Run
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; bad input ends it with one line that says what to do."""
     arguments = _parser().parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        _parser().exit(2, f"metakd-train: {error}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,6 +57,8 @@ def _export(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.run_folder / "config.yaml", [])
     network = averaged_network(arguments.run_folder, config)
     evaluation = json.loads(arguments.evaluation.read_text()) if arguments.evaluation else None
+    if evaluation:
+        refuse_other_weights(evaluation, network)
     description = yaml.safe_load(arguments.card.read_text())
     card = make_card(
         network, description=description, spacing=config.spacing, evaluation=evaluation

@@ -14,6 +14,7 @@ from metakd import __version__
 from metakd.contrasts import CONTRASTS, SUBSETS, subset_name
 from metakd.model import ARCHITECTURE, CARD, WEIGHTS
 from metakd.network import MetaKDNet
+from metakd.outputs import OutputFiles
 from metakd.regions import REGIONS
 from safetensors.torch import save
 
@@ -98,8 +99,7 @@ def _expected_dice(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def write_package(folder: Path, card: Mapping[str, Any], network: MetaKDNet) -> None:
     """Write a package with 16-bit weights; the card gets their SHA-256 and the importance."""
-    state = network.state_dict()
-    data = save({name: values.half().contiguous() for name, values in state.items()})
+    data = weights(network)
     importance = dict(zip((c.value for c in CONTRASTS), network.importance.tolist(), strict=True))
     settings = {
         **card["metakd"],
@@ -107,6 +107,20 @@ def write_package(folder: Path, card: Mapping[str, Any], network: MetaKDNet) -> 
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     text = json.dumps({**card, "metakd": settings}, indent=2) + "\n"
-    for name, content in ((WEIGHTS, data), (CARD, text.encode())):
+    for name in (WEIGHTS, CARD):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+    with OutputFiles() as files:
+        Path(files.stage(folder / WEIGHTS)).write_bytes(data)
+        Path(files.stage(folder / CARD)).write_text(text)
+
+
+def weights(network: MetaKDNet) -> bytes:
+    """The network's state as a safetensors file of 16-bit numbers; the same state, same bytes."""
+    state = network.state_dict()
+    return save({name: values.half().contiguous() for name, values in state.items()})
+
+
+def refuse_other_weights(evaluation: Mapping[str, Any], network: MetaKDNet) -> None:
+    """Raise `ValueError` unless the evaluation was made with this very network."""
+    if evaluation["weights_sha256"] != hashlib.sha256(weights(network)).hexdigest():
+        raise ValueError("the evaluation was made with other weights; evaluate this run's package")

@@ -64,15 +64,20 @@ class Run:
         write_config(self.config, self.folder / "config.yaml")
         start = time.monotonic()
         while self.step < self.config.steps:
-            numbers = self._network_step()
-            self.step += 1
-            if self.step % self.config.importance_every == 0:
-                numbers["held_out"] = self._importance_step()
-                importance = self.network.importance.tolist()
-                numbers["importance"] = [round(weight, 3) for weight in importance]
+            numbers = self.advance()
+            if "held_out" in numbers:
                 self._log({**numbers, "seconds": round(time.monotonic() - start)})
             if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
                 self.save()
+
+    def advance(self) -> dict[str, Any]:
+        """One step of the network and, when it is due, one of the importance weights."""
+        numbers: dict[str, Any] = self._network_step()
+        self.step += 1
+        if self.step % self.config.importance_every == 0:
+            numbers["held_out"] = self._importance_step()
+            numbers["importance"] = [round(w, 3) for w in self.network.importance.tolist()]
+        return numbers
 
     def save(self) -> None:
         """Write the checkpoint so that a kill leaves the old one or the new one, whole."""
@@ -98,7 +103,7 @@ class Run:
             "importance_optimizer": self.importance_optimizer,
         }
 
-    def _network_step(self) -> dict[str, float]:
+    def _network_step(self) -> dict[str, Any]:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * _schedule(self.step, self.config)
         images, regions = self._draw(self._choose_pool())

@@ -116,3 +116,15 @@ def test_encoding_k_contrasts_costs_k_quarters(count):
     _, all_encoders = flops(CONTRASTS)
     _, some_encoders = flops(CONTRASTS[:count])
     assert some_encoders * 4 == all_encoders * count
+
+
+@torch.no_grad()
+def test_a_voxel_depends_on_its_neighbourhood_alone():
+    """What lies far away changes nothing: sliding windows can agree with the whole pass."""
+    torch.manual_seed(0)
+    small = MetaKDNet(channels=[4, 8], decoder_channels=[4, 8]).eval()
+    images = torch.randn(1, 4, 16, 16, 96)
+    other = images.clone()
+    other[..., 64:] = 5 * torch.randn(1, 4, 16, 16, 32)
+    assert torch.equal(small(images)[..., :32], small(other)[..., :32])
+    assert not torch.equal(small(images)[..., 64:], small(other)[..., 64:])

@@ -121,7 +121,8 @@ class MetaKDNet(nn.Module):
             available: (B, N) booleans; all true when left out.
 
         Returns:
-            (B, regions, D, H, W); a sample's result is the same alone or in any batch.
+            (B, regions, D, H, W); in evaluation mode a sample's result is the same alone or in any
+            batch.
         """
         if available is None:
             available = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
@@ -182,15 +183,17 @@ class Decoder(nn.Module):
 
 
 class ConvNormAct(nn.Sequential):
-    """3×3×3 convolution, instance normalisation, leaky ReLU.
+    """3×3×3 convolution, batch normalisation, leaky ReLU.
 
-    Instance statistics are a sample's own, so a batch cannot leak from one sample to another.
+    In evaluation mode the statistics are fixed, those of training: a voxel's result then depends
+    on its neighbourhood alone, not on what else is in the window, the box or the batch. Instance
+    statistics would tie it to the window's extent.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__(
             nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.InstanceNorm3d(outputs, affine=True),
+            nn.BatchNorm3d(outputs, momentum=0.01),
             nn.LeakyReLU(0.01, inplace=True),
         )
 

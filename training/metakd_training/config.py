@@ -23,6 +23,8 @@ class Config:
         crop: sides of a training crop in voxels (slices, rows, columns).
         alpha: weight α of the distillation in the loss.
         importance_every: steps of the network between two of the importance weights.
+        fix_statistics_at: the step from which batch statistics are those collected so far; a crop
+            is then normalised as the whole brain will be in use.
         ema: how much of the averaged weights stays at each step.
     """
 
@@ -43,6 +45,7 @@ class Config:
     alpha: float = 0.02
     importance_learning_rate: float = 1e-2
     importance_every: int = 20
+    fix_statistics_at: int = 1500
     ema: float = 0.998
     precision: str = "bf16"
     device: str = "auto"

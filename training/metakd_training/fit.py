@@ -104,6 +104,7 @@ class Run:
         }
 
     def _network_step(self) -> dict[str, Any]:
+        self.network.train(self.step < self.config.fix_statistics_at)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * _schedule(self.step, self.config)
         images, regions = self._draw(self._choose_pool())
@@ -123,6 +124,7 @@ class Run:
         return {"task": round(task.item(), 4), "distillation": round(transfer.item(), 4)}
 
     def _importance_step(self) -> float:
+        self.network.eval()  # held-out patients leave no trace in the batch statistics
         images, regions = self._draw(self.held_out)
         available = self._rows()
         with torch.no_grad(), self._autocast():

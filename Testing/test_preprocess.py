@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from metakd.contrasts import Contrast
-from metakd.preprocess import foreground, prepare
+from metakd.foreground import foreground
+from metakd.postprocess import to_reference
+from metakd.preprocess import prepare
+from metakd.regions import Region
 from metakd.study import StudyError, make_study
 
 STRIDE = 16
@@ -48,6 +51,29 @@ def test_48_storage_orientations_are_prepared_alike():
             flips,
         )
     assert len({direction for direction, _ in seen}) == 48
+
+
+def test_48_orientations_of_an_oblique_thick_sliced_image_come_back_to_their_voxels():
+    """There and back again through the network's grid, on the image's own, to the voxel."""
+    image = brain((44, 40, 20), (0.9, 1.3, 2.7))
+    turn = sitk.Euler3DTransform((0, 0, 0), 0.2, -0.15, 0.3)
+    image.SetDirection(turn.GetMatrix())
+    smooth = sitk.SmoothingRecursiveGaussian(image, 4.0)
+    image = sitk.Mask(smooth, smooth > 5)
+    expected = None
+    for order, flips in orientations():
+        stored = stored_as(image, order, flips)
+        prepared = prepare(make_study({Contrast.T1: stored}), spacing=1.0, stride=STRIDE)
+        values = np.where(prepared.brain, prepared.channels[Contrast.T1] + 5, 0)
+        back = to_reference(np.stack([values] * 3).astype(np.float32), prepared)[Region.WT]
+        assert back.GetSize() == stored.GetSize()
+        assert back.GetDirection() == stored.GetDirection()
+        home = sitk.GetArrayFromImage(sitk.DICOMOrient(back, "LPS"))
+        expected = home if expected is None else expected
+        np.testing.assert_allclose(home, expected, atol=1e-4)
+        inside = sitk.GetArrayFromImage(stored) > 60
+        returned = sitk.GetArrayFromImage(back)[inside]
+        assert np.corrcoef(returned, sitk.GetArrayFromImage(stored)[inside])[0, 1] > 0.99
 
 
 def test_contrasts_on_four_grids_meet_at_the_same_place_in_space():
@@ -153,3 +179,18 @@ def test_an_absent_reference_is_refused():
             stride=STRIDE,
             reference=Contrast.FLAIR,
         )
+
+
+@pytest.mark.parametrize("spacing", [12.0, 0.1])
+def test_a_head_of_impossible_size_is_refused(spacing):
+    study = make_study({Contrast.T1: brain((80, 80, 80), (spacing,) * 3)})
+    with pytest.raises(StudyError, match="mm long; check the voxel spacing"):
+        prepare(study, spacing=1.0, stride=STRIDE)
+
+
+def test_a_brain_without_any_detail_is_refused():
+    flat = brain() > 0
+    odd = sitk.Cast(flat, sitk.sitkFloat32)
+    odd[0, 0, 0] = 0.5
+    with pytest.raises(StudyError, match=r"T1 is the same everywhere|T1: is a segmentation"):
+        prepare(make_study({Contrast.T1: odd}), spacing=1.0, stride=STRIDE)

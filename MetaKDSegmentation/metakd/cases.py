@@ -103,4 +103,5 @@ def _decathlon_case(path: Path) -> Case:
 def _convention(path: Path, highest: int) -> str:
     if path.parent.name == "labelsTr":
         return "msd"
-    return "brats2018" if highest == 4 else "brats2023"
+    # From 2023 on files begin "BraTS-"; there a 4 is no enhancing tumour but a resection cavity.
+    return "brats2018" if highest == 4 and not path.name.startswith("BraTS-") else "brats2023"

@@ -10,11 +10,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
 
 _FLOATS = {16: "f4", 64: "f8"}  # NIfTI's numbers of the real floating-point types
+_NIFTI = (".nii", ".nii.gz", ".hdr", ".img")
 _CHUNK = 2**24
 
 
@@ -28,8 +30,9 @@ def read_image(path: Path) -> sitk.Image:
     try:
         with quiet():
             image: sitk.Image = sitk.ReadImage(str(path))
-        finite = _is_finite_nifti(path) if path.name.endswith((".nii", ".nii.gz")) else True
-    except (RuntimeError, EOFError, OSError, IndexError, zlib.error, struct.error) as error:
+        finite = _is_finite_nifti(path) if path.name.lower().endswith(_NIFTI) else True
+    except (RuntimeError, EOFError, OSError, LookupError, ArithmeticError, ValueError,
+            zlib.error, struct.error) as error:  # fmt: skip
         raise ValueError(
             "not a readable image (truncated, or no format that SimpleITK knows)"
         ) from error
@@ -40,10 +43,10 @@ def read_image(path: Path) -> sitk.Image:
 
 def _is_finite_nifti(path: Path) -> bool:
     """Whether all voxels are numbers; raises `EOFError` when some are missing."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if packed else path.open("rb") as file:
+    pair = path.suffix.lower() in (".hdr", ".img")
+    with _open(path.with_suffix(".hdr") if pair else path) as file:
         header = file.read(352)
+    with _open(path.with_suffix(".img") if pair else path) as file:
         order = "<" if header[0] else ">"  # it begins with the number 348, in 4 bytes
         dimensions = struct.unpack_from(order + "8h", header, 40)
         kind, bits = struct.unpack_from(order + "2h", header, 70)
@@ -61,6 +64,13 @@ def _is_finite_nifti(path: Path) -> bool:
             left -= len(chunk)
         file.read(_CHUNK)  # to the end, where gzip compares its checksum
     return finite
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    opened: IO[bytes] = gzip.GzipFile(path) if packed else path.open("rb")  # type: ignore[assignment]
+    return opened
 
 
 @contextmanager

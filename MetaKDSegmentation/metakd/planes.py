@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from metakd.preprocess import foreground
+from metakd.foreground import foreground
 
 Floats = npt.NDArray[np.float64]
 

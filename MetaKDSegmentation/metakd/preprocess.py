@@ -14,11 +14,14 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from metakd.contrasts import Contrast
+from metakd.foreground import foreground
 from metakd.study import Study, StudyError
 
 _MARGIN_MM = 4.0  # around the brain, so that no border effect reaches it
 _MIN_BOX = 32  # voxels: below this the network's coarsest scale would be a single voxel
+_LARGEST_MM, _SMALLEST_MM = 400.0, 20.0  # a head is neither larger nor, at its longest, smaller
 _OUTLIER_PERCENTILES = (0.1, 99.9)
+_LEAST_SPREAD = 1e-5  # of intensities that were brought to about 0 to 1
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,12 @@ class PreparedStudy:
         brain: (D, H, W) booleans.
         grid: an image without content that holds the geometry (LPS, mm) of these arrays.
         reference: the image whose grid the result comes back in.
-        warnings: what the network is not made for.
     """
 
     channels: Mapping[Contrast, npt.NDArray[np.float32]]
     brain: npt.NDArray[np.bool_]
     grid: sitk.Image
     reference: sitk.Image
-    warnings: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -62,20 +63,14 @@ def prepare(
         stride: the sides of the grid become multiples of this.
         reference: whose grid and orientation lead; `Study.default_reference` unless chosen.
 
-    Raises `StudyError` when the chosen reference is absent or a contrast has no data in the
-    brain box.
+    Raises `StudyError` when the chosen reference is absent, a contrast shows nothing where the
+    brain is, or the brain's size cannot be one.
     """
     reference = reference or study.default_reference
     if reference not in study.images:
         raise StudyError(f"{reference.label} cannot be the reference: it is not in the study")
     oriented = {c: sitk.DICOMOrient(image, "LPS") for c, image in study.images.items()}
     masks = {contrast: foreground(image) for contrast, image in oriented.items()}
-    warnings = tuple(
-        f"{contrast.label} does not look skull-stripped; this model has seen brains without skull "
-        "only, expect errors"
-        for contrast, image in oriented.items()
-        if background(image) is None
-    )
     low, high = _brain_box(oriented[reference], masks)
     grid = _grid_over(oriented[reference], low, high, spacing, stride)
 
@@ -85,34 +80,9 @@ def prepare(
         inside = _resample(sitk.Cast(masks[contrast], sitk.sitkFloat32), grid) > 0.5
         if not inside.any():
             raise StudyError(f"{contrast.label} shows nothing where {reference.label} has brain")
-        channels[contrast] = _z_score(values, inside)
+        channels[contrast] = _z_score(contrast, values, inside)
         brain |= inside
-    return PreparedStudy(channels, brain, grid, study.images[reference], warnings)
-
-
-def foreground(image: sitk.Image) -> sitk.Image:
-    """Mask (uint8) of the brain in a skull-stripped image, of the head in any other.
-
-    Without a `background` value, Otsu's threshold separates the head from air.
-    """
-    value = background(image)
-    mask: sitk.Image
-    mask = sitk.OtsuThreshold(image, 0, 1, 128) if value is None else sitk.NotEqual(image, value)
-    return mask
-
-
-def background(image: sitk.Image) -> float | None:
-    """The value around a skull-stripped brain, whatever its number; `None` for a whole head.
-
-    It is the one that fills most of the image's border; noisy air has no such value.
-    """
-    values = sitk.GetArrayViewFromImage(image)
-    faces = [values[[0, -1]], values[:, [0, -1]], values[:, :, [0, -1]]]
-    # Along an axis of one or two voxels every voxel is border, which says nothing.
-    borders = [face.ravel() for face in faces if face.size < values.size] or [values.ravel()]
-    border = np.concatenate(borders)
-    levels, counts = np.unique(border, return_counts=True)
-    return float(levels[counts.argmax()]) if counts.max() > 0.5 * border.size else None
+    return PreparedStudy(channels, brain, grid, study.images[reference])
 
 
 def _brain_box(
@@ -156,6 +126,9 @@ def _grid_over(
 ) -> sitk.Image:
     """Empty image at `spacing` mm with the reference's axes, centred on the box."""
     steps = spacing / np.array(reference.GetSpacing())
+    longest = float(((high - low) * reference.GetSpacing()).max())
+    if not _SMALLEST_MM <= longest <= _LARGEST_MM:
+        raise StudyError(f"the head would be {longest:.0f} mm long; check the voxel spacing")
     needed = np.ceil((high - low) / steps - 1e-6)
     size = np.maximum(np.ceil(needed / stride) * stride, np.ceil(_MIN_BOX / stride) * stride)
     first = low + steps / 2 - np.floor((size - needed) / 2) * steps
@@ -180,11 +153,13 @@ def _resample(image: sitk.Image, grid: sitk.Image) -> npt.NDArray[np.float32]:
 
 
 def _z_score(
-    values: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]
+    contrast: Contrast, values: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float32]:
     low, high = np.percentile(values[inside], _OUTLIER_PERCENTILES)
     clipped = np.clip(values, low, high)
     brain = clipped[inside]
-    spread = max(float(brain.std(dtype=np.float64)), 1e-6)
+    spread = float(brain.std(dtype=np.float64))
+    if spread < _LEAST_SPREAD:
+        raise StudyError(f"{contrast.label} is the same everywhere in the brain; export it again")
     normal = (clipped - brain.mean(dtype=np.float64)) / spread
     return np.where(inside, normal, 0).astype(np.float32)

@@ -59,8 +59,8 @@ CONVENTIONS: dict[str, dict[int, int]] = {
 }
 """For each convention: value in the file → value in the engine.
 
-BraTS 2024's post-treatment track uses 4 for the resection cavity; such files are not read as
-`brats2018`, where 4 is enhancing tumour, unless the user says so.
+BraTS 2024's post-treatment track uses 4 for the resection cavity, which no convention here has:
+such files are refused.
 """
 
 

@@ -6,20 +6,23 @@ wrong and what to do; what is merely suspicious is a warning that travels with t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from metakd.contrasts import MSD_CHANNELS, REFERENCE_PREFERENCE, Contrast
+from metakd.contrasts import CONTRASTS, MSD_CHANNELS, REFERENCE_PREFERENCE, Contrast
 from metakd.files import read_image
+from metakd.foreground import background
 
 _FEW, _LARGEST_LABEL_COUNT, _ALIKE = 10, 1000, 0.8  # what tells a label map from a scan
 _AIR_HU, _BONE_HU = -900, 300
+_CUT_OFF = (-4.0, 5.0)  # where 0 to 1 holds most of the brain
 
 
 class StudyError(ValueError):
@@ -31,13 +34,18 @@ class Study:
     """The available contrasts of one patient.
 
     Attributes:
-        images: 3D float32 images, each on its own grid in the patient's LPS space (mm);
-            intensities are rescaled to 0 to 1, so that any scale and sign fits.
-        warnings: what looks wrong but does not stop the work.
+        images: 3D float32 images, each on its own grid in the patient's LPS space (mm); most
+            intensities are brought to 0 to 1, so that any scale and sign fits.
+        suspicions: what looks wrong with a contrast but does not stop the work.
     """
 
     images: Mapping[Contrast, sitk.Image]
-    warnings: tuple[str, ...] = ()
+    suspicions: Mapping[Contrast, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The suspicions about all contrasts, in canonical order."""
+        return tuple(text for c in CONTRASTS for text in self.suspicions.get(c, ()))
 
     @property
     def default_reference(self) -> Contrast:
@@ -46,7 +54,8 @@ class Study:
 
     def subset(self, contrasts: frozenset[Contrast]) -> Study:
         """The same patient as if only these contrasts had been acquired."""
-        return Study({c: self.images[c] for c in contrasts}, self.warnings)
+        kept = {c: image for c, image in self.images.items() if c in contrasts}
+        return Study(kept, {c: s for c, s in self.suspicions.items() if c in contrasts})
 
 
 def read_study(paths: Mapping[Contrast, Path]) -> Study:
@@ -65,13 +74,9 @@ def make_study(images: Mapping[Contrast, sitk.Image]) -> Study:
         raise StudyError("no contrast given: name at least one of T1, T1c, T2, FLAIR")
     for contrast, image in images.items():
         _refuse_other_shapes(contrast.label, image)
-    warnings = [
-        f"{contrast.label} looks like CT by its intensities; this model knows MRI only"
-        for contrast, image in images.items()
-        if _looks_like_ct(image)
-    ]
+    suspicions = {contrast: _suspicions(contrast, image) for contrast, image in images.items()}
     rescaled = {contrast: _rescaled(contrast, image) for contrast, image in images.items()}
-    study = Study(rescaled, tuple(warnings))
+    study = Study(rescaled, suspicions)
     _refuse_copies(study)
     _refuse_disjoint(study)
     return study
@@ -118,11 +123,28 @@ def _read_dicom_folder(folder: Path) -> sitk.Image:
             f"{folder}: holds {len(series)} DICOM series; give a folder with exactly one"
         )
     files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    _refuse_missing_slices(folder, files)
     try:
         volume: sitk.Image = sitk.ReadImage(files)
     except RuntimeError as error:
         raise StudyError(f"{folder}: the DICOM series cannot be read; export it again") from error
     return volume
+
+
+def _refuse_missing_slices(folder: Path, files: Sequence[str]) -> None:
+    """ITK would spread the slices that are left evenly: the result would lie in the wrong place."""
+    positions = []
+    for file in files:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(file)
+        reader.ReadImageInformation()
+        positions.append(reader.GetOrigin())
+    steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    if len(steps) and steps.max() > 1.5 * steps.min():
+        raise StudyError(
+            f"{folder}: slices are {steps.min():.1f} to {steps.max():.1f} mm apart, so some are "
+            "missing; export the whole series"
+        )
 
 
 def _one_volume(contrast: Contrast, path: Path, image: sitk.Image) -> sitk.Image:
@@ -155,29 +177,32 @@ def _channel_of_4d(contrast: Contrast, path: Path, image: sitk.Image) -> sitk.Im
     return volume
 
 
-def _looks_like_ct(image: sitk.Image) -> bool:
-    if "complex" in image.GetPixelIDTypeAsString():
-        return False
-    values = sitk.GetArrayViewFromImage(image)[:, ::4, ::4]
-    return bool(values.min() <= _AIR_HU and values.max() >= _BONE_HU)
+def _suspicions(contrast: Contrast, image: sitk.Image) -> tuple[str, ...]:
+    values = sitk.GetArrayViewFromImage(image)
+    found = []
+    if values.min() <= _AIR_HU and values.max() >= _BONE_HU:
+        found.append(f"{contrast.label} looks like CT by its intensities; the model knows MRI only")
+    if background(values) is None:
+        found.append(
+            f"{contrast.label} does not look skull-stripped; the model knows brains without skull "
+            "only, expect errors"
+        )
+    return tuple(found)
 
 
 def _rescaled(contrast: Contrast, image: sitk.Image) -> sitk.Image:
-    """Float32 image with intensities 0 to 1; refuses what cannot be a scan."""
-    if "complex" in image.GetPixelIDTypeAsString():
-        raise StudyError(f"{contrast.label}: has complex voxels; export the magnitude image")
+    """Float32 image with most intensities in 0 to 1; refuses what cannot be a scan."""
     values = sitk.GetArrayViewFromImage(image)
     if not np.isfinite(values).all():
         raise StudyError(f"{contrast.label}: has NaN or infinite voxels; export it again")
-    low, high = float(values.min()), float(values.max())
-    if low == high:
-        raise StudyError(f"{contrast.label}: every voxel is {low:g}; export it again")
+    if values.min() == values.max():
+        raise StudyError(f"{contrast.label}: every voxel is {values.min():g}; export it again")
     if _is_label_map(values):
         raise StudyError(
             f"{contrast.label}: is a segmentation (a handful of whole numbers), not a scan; "
             "give the image itself"
         )
-    scaled = sitk.GetImageFromArray(_to_unit_range(values, low, high))
+    scaled = sitk.GetImageFromArray(_to_unit_range(values))
     scaled.CopyInformation(image)
     return scaled
 
@@ -198,14 +223,20 @@ def _is_label_map(values: npt.NDArray[np.number]) -> bool:
     return bool(inside.any()) and float(alike[inside].mean()) > _ALIKE
 
 
-def _to_unit_range(
-    values: npt.NDArray[np.number], low: float, high: float
-) -> npt.NDArray[np.float32]:
-    """Slice by slice in float64: exact for large offsets without a large copy."""
+def _to_unit_range(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The middle 98 % of what is not background to 0 to 1; outliers are cut off well outside.
+
+    Neither a background of -3e38 nor a hot voxel of 1e9 may leave the brain no numbers. Slice by
+    slice in float64: exact for large offsets without a large copy.
+    """
+    air = background(values)
+    low, high = np.percentile(values if air is None else values[values != air], (1, 99))
+    if low == high:  # a flat image with an odd voxel
+        low, high = float(values.min()), float(values.max())
     unit = np.empty(values.shape, dtype=np.float32)
-    scale = high / 2 - low / 2  # halves cannot overflow
     for place, plane in enumerate(values):
-        unit[place] = (plane.astype(np.float64) / 2 - low / 2) / scale
+        # Halves cannot overflow.
+        unit[place] = np.clip((plane / 2.0 - low / 2) / (high / 2 - low / 2), *_CUT_OFF)
     return unit
 
 

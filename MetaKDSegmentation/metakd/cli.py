@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, ContrastSet, parse_subset
 
 _IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -76,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _Parser(
         prog="metakd",
         description="Brain tumour segmentation from any subset of T1, T1c, T2 and FLAIR.",
-        epilog="Research use only. Not for clinical decisions.",
+        epilog=INTENDED_USE,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="versions and device, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import sys
@@ -20,27 +21,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from metakd.contrasts import CONTRASTS, Contrast, subset_name
+import torch
+
+from metakd.card import card_problem
+from metakd.contrasts import Contrast, subset_name
 from metakd.network import MetaKDNet
 from metakd.regions import Region
 from metakd.weights import read_weights
 
 CARD = "configs/metadata.json"
 WEIGHTS = "models/model.safetensors"
-ARCHITECTURE = ("MetaKDNet", 1)
-
 _LARGEST_PACKAGE = 256 * 2**20
 _KEPT = (CARD, WEIGHTS, "LICENSE", "docs/README.md")
-_REQUIRED = {
-    "": ("version", "task", "intended_use", "network_data_format", "metakd"),
-    "metakd": (
-        "architecture", "architecture_version", "arguments", "contrasts", "spacing_mm",
-        "sha256", "postprocessing", "importance", "training_data", "expected_dice", "reliability",
-    ),
-    "metakd.postprocessing": ("smallest_ml",),
-    "metakd.expected_dice": ("measured_on", "subsets"),
-    "metakd.reliability": ("reliable", "use with care"),
-}  # fmt: skip
 
 
 class ModelError(ValueError):
@@ -140,59 +132,52 @@ def load_model(name: str | None = None) -> Model:
 
 def read_package(folder: Path) -> Model:
     """Read and check a package folder. Raises `ModelError` naming the file that is wrong."""
-    card = read_card(folder)
-    settings = card["metakd"]
-    data = _read_inside(folder, WEIGHTS)
-    if hashlib.sha256(data).hexdigest() != settings["sha256"]:
-        raise ModelError(
-            f"{folder / WEIGHTS}: the checksum differs from the card's; the file is damaged or "
-            "was changed, get the package again"
-        )
-    try:
-        network = MetaKDNet(**settings["arguments"])
-        network.load_state_dict(read_weights(data))
-    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"{folder}: weights and card do not fit together ({reason})") from error
-    return Model(folder.resolve().name, card, network.eval())
+    return _model(folder.resolve().name, _files_of_folder(folder), folder)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
     """Read and check ``metadata.json``. Raises `ModelError`."""
-    path = folder / CARD
-    text = _read_inside(folder, CARD)
-    try:
-        card = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not valid JSON; get the package again") from error
-    for section, keys in _REQUIRED.items():
-        part = card
-        for name in section.split("."):
-            part = part.get(name, {}) if name and isinstance(part, dict) else part
-        missing = [key for key in keys if not isinstance(part, dict) or key not in part]
-        if missing:
-            raise ModelError(f"{path}: lacks {', '.join(missing)}; not a MetaKD model package")
+    return _card(_files_of_folder(folder), folder)
+
+
+def _model(name: str, files: Mapping[str, bytes], source: Path) -> Model:
+    """The model that a package's files make, once everything about them is found sound."""
+    card = _card(files, source)
     settings = card["metakd"]
-    found = (settings["architecture"], settings["architecture_version"])
-    if found != ARCHITECTURE:
-        raise ModelError(f"{path}: needs {found[0]} version {found[1]}; update metakd")
-    spacing = settings["spacing_mm"]
-    if not isinstance(spacing, (int, float)) or not 0.1 <= spacing <= 10:
-        raise ModelError(f"{path}: spacing_mm is {spacing!r}, not 0.1 to 10; get the package again")
-    if settings["contrasts"] != [contrast.value for contrast in CONTRASTS]:
-        raise ModelError(f"{path}: is for the contrasts {settings['contrasts']}, not for these")
+    data = _file(files, WEIGHTS, source)
+    if hashlib.sha256(data).hexdigest() != settings["sha256"]:
+        raise ModelError(
+            f"{source / WEIGHTS}: the checksum differs from the card's; the file is damaged or "
+            "was changed, get the package again"
+        )
+    try:
+        with torch.device("meta"):  # no memory before the weights are known to fit
+            network = MetaKDNet(**settings["arguments"])
+        network.load_state_dict(read_weights(data), assign=True)
+    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(f"{source}: weights and card do not fit together ({reason})") from error
+    return Model(name, card, network.eval())
+
+
+def _card(files: Mapping[str, bytes], source: Path) -> dict[str, Any]:
+    path = source / CARD
+    try:
+        card = json.loads(_file(files, CARD, source))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path}: not valid JSON; get the package again") from error
+    problem = card_problem(card)
+    if problem:
+        raise ModelError(f"{path}: {problem}")
     return dict(card)
 
 
-def _read_inside(folder: Path, name: str) -> bytes:
-    """A file of the package; a link that leads out of the folder is refused."""
-    path = folder / name
-    try:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ModelError(f"{path}: leads out of the package; refused")
-        return path.read_bytes()
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link in a circle, before Python 3.13
-        raise ModelError(f"{path}: cannot be read; not a MetaKD model package") from error
+def _file(files: Mapping[str, bytes], name: str, source: Path) -> bytes:
+    if name not in files:
+        raise ModelError(f"{source / name}: is missing; not a MetaKD model package")
+    return files[name]
 
 
 def import_package(source: Path) -> Path:
@@ -208,24 +193,32 @@ def import_package(source: Path) -> Path:
         raise ModelError(f"{source}: gives no name for the model; rename the package")
     target = user_folder() / name
     if name in find_models() or target.exists():
-        raise ModelError(f"a model named '{target.name}' is installed already; remove it first")
+        raise ModelError(f"a model named '{name}' is installed already; remove it first")
+    files = _files_of_zip(source) if source.is_file() else _files_of_folder(source)
+    _model(name, files, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as temporary:
-        staged = Path(temporary) / target.name
-        files = _files_of_zip(source) if source.is_file() else _files_of_folder(source)
+        staged = Path(temporary) / name
         for file, data in files.items():
             (staged / file).parent.mkdir(parents=True, exist_ok=True)
             (staged / file).write_bytes(data)
-        try:
-            read_package(staged)
-        except ModelError as error:
-            raise ModelError(str(error).replace(str(staged), str(source))) from error
         staged.replace(target)
     return target
 
 
 def _files_of_folder(folder: Path) -> dict[str, bytes]:
-    return {name: _read_inside(folder, name) for name in _KEPT if os.path.lexists(folder / name)}
+    """The package's files; a link that leads out of the folder is refused."""
+    files = {}
+    for name in _KEPT:
+        path = folder / name
+        try:
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise ModelError(f"{path}: leads out of the package; refused")
+            if path.is_file():
+                files[name] = path.read_bytes()
+        except (OSError, RuntimeError) as error:  # RuntimeError: a link in a circle
+            raise ModelError(f"{path}: cannot be read; get the package again") from error
+    return files
 
 
 def _files_of_zip(path: Path) -> dict[str, bytes]:
@@ -239,8 +232,8 @@ def _files_of_zip(path: Path) -> dict[str, bytes]:
             if sum(entry.file_size for entry in entries) > _LARGEST_PACKAGE:
                 raise ModelError(f"{path}: unpacks to more than any model package; refused")
             return {_within(e): archive.read(e) for e in entries if _within(e) in _KEPT}
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error) as error:
-        raise ModelError(f"{path}: not a readable zip file; get the package again") from error
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError) as e:
+        raise ModelError(f"{path}: not a readable zip file; get the package again") from e
 
 
 def _within(entry: zipfile.ZipInfo) -> str:

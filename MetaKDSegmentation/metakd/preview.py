@@ -12,6 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from metakd.card import INTENDED_USE
 from metakd.planes import VIEWS, Floats, Scene, View, make_scene
 from metakd.regions import LABELS, Label
 
@@ -32,7 +33,6 @@ _MARKS = {  # colour, corners, turn in degrees, px: a shape each, for the colour
 }
 _GLYPHS = frozenset(map(chr, range(32, 127))) | frozenset("·…°±’")  # of Pillow's own font
 _SPELLINGS = str.maketrans("–—−×•→“”‘", '---x·>""\'')
-_FOOTER = "Research use only. Not for clinical decisions."
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def draw_preview(
         row, column = divmod(place, 3)
         corner = (lefts[column], legend_top + row * row_height)
         _draw_entry(page, corner, panels[column].width, entry)
-    _write(draw, (_EDGE, footer_top), _FOOTER, 20, _DIM)
+    _write(draw, (_EDGE, footer_top), INTENDED_USE, 20, _DIM)
     return page
 
 

@@ -11,13 +11,12 @@ import SimpleITK as sitk
 import torch
 
 from metakd import __version__
+from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.inference import Prediction
 from metakd.model import Model
 from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Region, region_mask
 from metakd.study import Study
-
-INTENDED_USE = "Research use only. Not for clinical decisions."
 
 # The region whose reliability speaks for a tissue that is not scored by itself.
 REGION_OF_LABEL = {ET: Region.ET, NCR: Region.TC, ED: Region.WT}

@@ -28,7 +28,10 @@ def read_weights(data: bytes) -> dict[str, Tensor]:
         ends = [0, *(stop for _, stop in spans)]
         if [start for start, _ in spans] != ends[:-1] or ends[-1] != len(body):
             raise ValueError("the tensors overlap or do not fill the safetensors file")
-        return {name: _tensor(body, **entry) for name, entry in header.items()}
+        tensors = {name: _tensor(body, **entry) for name, entry in header.items()}
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            raise ValueError("a weight is not a number")
+        return tensors
     except (struct.error, TypeError, AttributeError, KeyError, RuntimeError) as error:
         # RecursionError, of a header nested too deep, is a RuntimeError.
         raise ValueError("not a safetensors file") from error

@@ -1,6 +1,7 @@
 """Output files appear whole or not at all."""
 
 import os
+import signal
 import stat
 from pathlib import Path
 
@@ -123,3 +124,24 @@ def test_a_folder_that_takes_no_files_is_found_out_whatever_its_permissions_say(
 def test_checking_leaves_nothing_behind(tmp_path):
     check_writable(tmp_path / "seg.nii")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_signal_between_two_renames_waits_until_all_files_are_there(tmp_path, monkeypatch):
+    rename, handler = Path.replace, signal.getsignal(signal.SIGTERM)
+
+    def rename_and_be_killed(self, target):
+        rename(self, target)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", rename_and_be_killed)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt), OutputFiles() as files:
+            for name in "ab":
+                Path(files.stage(tmp_path / name)).write_text(name)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

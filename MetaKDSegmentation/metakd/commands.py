@@ -98,7 +98,7 @@ def _write(arguments: Namespace, result: Segmentation, report: Report, study: St
                 sitk.WriteImage(image, files.stage(path))
         if arguments.report:
             text = json.dumps(report.as_json(), indent=2)
-            Path(files.stage(arguments.report)).write_text(text + "\n")
+            Path(files.stage(arguments.report)).write_text(text + "\n", encoding="utf-8")
         if arguments.preview:
             reference = next(c for c in CONTRASTS if c.label == report.reference)
             picture = preview(study.images[reference], result.label_map, report)
@@ -171,9 +171,10 @@ def _evaluate(arguments: Namespace) -> None:
         scores = evaluate(cases, arguments.subsets, model, options, progress.one_more)
     if not scores:
         raise UsageError("no case has all contrasts of any of the subsets asked for")
+    texts = {"scores.csv": as_csv(scores), "summary.json": as_json(scores, model)}
     with OutputFiles() as files:
-        Path(files.stage(arguments.output / "scores.csv")).write_text(as_csv(scores))
-        Path(files.stage(arguments.output / "summary.json")).write_text(as_json(scores, model))
+        for name, text in texts.items():
+            Path(files.stage(arguments.output / name)).write_text(text, encoding="utf-8")
     print(as_table(scores))
 
 
@@ -183,7 +184,7 @@ def _chosen_cases(arguments: Namespace) -> list[Case]:
         return cases
     file, _, key = arguments.only.rpartition(":")
     try:
-        names = json.loads(Path(file).read_text())[key]
+        names = json.loads(Path(file).read_text(encoding="utf-8"))[key]
     except (KeyError, ValueError) as error:
         raise UsageError(f"--only {arguments.only}: no such list in that file") from error
     chosen = [case for case in cases if case.name in names]

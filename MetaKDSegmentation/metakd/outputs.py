@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +21,8 @@ class OutputFiles:
         ...     Path(files.stage(Path("report.json"))).write_text(text)
 
     Each file is written under a random hidden name in its own folder and renamed on leaving the
-    block; an exception inside the block removes what was written.
+    block; an exception inside the block removes what was written. A kill that cannot be caught
+    may leave hidden files, and between two renames a part of the files; each file is whole.
     """
 
     def __init__(self) -> None:
@@ -48,11 +53,30 @@ class OutputFiles:
             if error is None:
                 for temporary in self._staged.values():
                     _flush(temporary)
-                for path, temporary in self._staged.items():
-                    temporary.replace(path)
+                with _undisturbed():
+                    for path, temporary in self._staged.items():
+                        temporary.replace(path)
         finally:
             for temporary in self._staged.values():
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals to stop wait until the block is done; other threads get none anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    stops = (signal.SIGINT, signal.SIGTERM)
+    handlers = {stop: signal.signal(stop, lambda number, _: came.append(number)) for stop in stops}
+    try:
+        yield
+    finally:
+        for stop, handler in handlers.items():
+            signal.signal(stop, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def check_writable(path: Path) -> None:

@@ -14,6 +14,7 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
+import SimpleITK as sitk
 import torch
 from torch import Tensor
 
@@ -28,6 +29,10 @@ IsCancelled = Callable[[], bool]
 
 _WINDOWS = (128, 96, 64)  # voxels a side, tried in turn when the whole box does not fit
 _OVERLAP = 0.5
+# As CUDA, the CPU's allocator on Linux and on Windows, cuDNN and cuBLAS, and MPS put it.
+_OUT_OF_MEMORY = (
+    "out of memory", "can't allocate", "not enough memory", "alloc_failed", "invalid buffer size",
+)  # fmt: skip
 
 Box = tuple[slice, slice, slice]
 # Asking the CPU for more than it has brings the system's out-of-memory killer, not an error, so
@@ -49,7 +54,7 @@ class Prediction:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device to compute on, after a real 3D convolution on it has worked.
+    """The device to compute on, after a real 3D network on it has worked.
 
     Args:
         name: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -65,20 +70,22 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def _trouble_with(device: str) -> str:
-    """Why the device cannot be used, in one line; empty when a convolution on it works."""
+    """Why the device cannot be used, in one line; empty when it computes every layer we need."""
     try:
-        layer = torch.nn.Conv3d(1, 2, 3, stride=2, padding=1).to(device)
+        tiny = MetaKDNet(channels=[1, 1], decoder_channels=[1, 1]).eval().to(device)
         with torch.no_grad():
-            layer(torch.ones(1, 1, 4, 4, 4, device=device)).sum().item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+            tiny(torch.ones(1, 4, 8, 8, 8, device=device)).sum().item()
+    except (RuntimeError, AssertionError, ImportError) as error:
         return str(error).splitlines()[0]
     return ""
 
 
 def leave_a_core_free() -> None:
-    """Let torch use all cores but one, where there are more than two, to keep the desktop alive."""
+    """Use all cores but one, where there are more than two, to keep the desktop alive."""
     cores = os.cpu_count() or 1
-    torch.set_num_threads(cores - 1 if cores > 2 else cores)
+    threads = min(torch.get_num_threads(), cores - 1 if cores > 2 else cores)
+    torch.set_num_threads(threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def predict(
@@ -127,7 +134,7 @@ def _attempts(
 
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text
+    return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
 
 
 class _Job:
@@ -190,7 +197,8 @@ def _autocast(device: torch.device) -> AbstractContextManager[object]:
     """Half precision on CUDA; full precision elsewhere, where results stay the same to the bit."""
     if device.type != "cuda":
         return nullcontext()
-    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    ampere = torch.cuda.get_device_capability(device)[0] >= 8
+    half = torch.bfloat16 if ampere else torch.float16
     return torch.autocast("cuda", dtype=half)
 
 

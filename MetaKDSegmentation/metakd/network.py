@@ -1,13 +1,13 @@
 r"""`MetaKDNet`: one encoder per contrast, generated features for absent contrasts, one decoder.
 
 Plain torch (2.2 or newer), no custom operations. Notation of arXiv 2405.07155: N contrasts,
-encoder :math:`f_i = \theta_i(x_i)`, decoder :math:`\\zeta`, importance weight vector :math:`w`.
+encoder :math:`f_i = \theta_i(x_i)`, decoder :math:`\zeta`, importance weight vector :math:`w`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -78,7 +78,7 @@ class MetaKDNet(nn.Module):
     def generate(features: Sequence[Pyramid | None], available: Tensor) -> list[Pyramid]:
         r"""Fill the absent contrasts, at every scale, with the mean of the available ones.
 
-        .. math:: f_n = \frac{1}{|A|} \\sum_{i \\in A} f_i, \\quad n \notin A
+        .. math:: f_n = \frac{1}{|A|} \sum_{i \in A} f_i, \quad n \notin A
 
         Args:
             features: for each contrast its pyramid, or `None` where no sample of the batch has it.
@@ -87,23 +87,14 @@ class MetaKDNet(nn.Module):
         Returns:
             N pyramids. A sample's values depend on its own available contrasts alone.
         """
-        present = [i for i, pyramid in enumerate(features) if pyramid is not None]
-        count = available.sum(dim=1)
         filled: list[Pyramid] = [[] for _ in features]
-        for scale_features in zip(*(features[i] or [] for i in present), strict=True):
-            masks = [_per_sample(available[:, i], scale_features[0]) for i in present]
-            zero = scale_features[0].new_zeros(())
-            total = sum(
-                (torch.where(m, f, zero) for m, f in zip(masks, scale_features, strict=True)),
-                start=zero,
-            )
-            mean = total / _per_sample(count, total)
+        scales = max(len(pyramid or []) for pyramid in features)
+        for scale in range(scales):
+            present = {i: p[scale] for i, p in enumerate(features) if p is not None}
+            mean = _mean_of_available(present, available)
             for i, pyramid in enumerate(filled):
-                if i in present:
-                    place = present.index(i)
-                    pyramid.append(torch.where(masks[place], scale_features[place], mean))
-                else:
-                    pyramid.append(mean)
+                has = _per_sample(available[:, i], mean)
+                pyramid.append(torch.where(has, present[i], mean) if i in present else mean)
         return filled
 
     def decode(self, pyramids: Sequence[Pyramid]) -> Tensor:
@@ -196,6 +187,16 @@ class ConvNormAct(nn.Sequential):
             nn.BatchNorm3d(outputs, momentum=0.01),
             nn.LeakyReLU(0.01, inplace=True),
         )
+
+
+def _mean_of_available(present: Mapping[int, Tensor], available: Tensor) -> Tensor:
+    """Mean over each sample's available contrasts, of features of one scale by contrast."""
+    terms = [
+        torch.where(_per_sample(available[:, i], features), features, 0.0)
+        for i, features in present.items()
+    ]
+    total = torch.stack(terms).sum(dim=0)
+    return total / _per_sample(available.sum(dim=1), total)
 
 
 def _per_sample(values: Tensor, like: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ def segment(
         reference=reference,
         prediction=prediction,
         seconds=clock.seconds,
-        warnings=study.warnings + prepared.warnings,
+        warnings=study.warnings,
     )
     return Segmentation(labels, probabilities, report)
 

@@ -63,8 +63,10 @@ def patient_table(folder: Path) -> None:
             raise SystemExit(f"failed: {' '.join(command)}")
         seconds = json.loads(report.read_text())["seconds"]
         figures = [*(seconds[stage] for stage in STAGES), time.perf_counter() - start]
+        # Linux counts in KiB, macOS in bytes.
+        gigabytes = usage.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
         row = "".join(f"{figure:9.1f}" for figure in figures)
-        print(f"{subset_name(chosen):<18}{row}{usage.ru_maxrss / 2**20:9.1f}")
+        print(f"{subset_name(chosen):<18}{row}{gigabytes:9.1f}")
 
 
 if __name__ == "__main__":

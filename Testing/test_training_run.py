@@ -1,4 +1,6 @@
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,8 @@ from metakd_training.data.augment import random_crop
 from metakd_training.data.patients import load_phantom, split_cases
 from metakd_training.export import (
     averaged_network,
+    check_evaluation,
     make_card,
-    refuse_other_weights,
     weights,
     write_package,
 )
@@ -84,7 +86,7 @@ def test_the_package_of_a_run_is_its_averaged_network(config, tmp_path):
     fitted(config, tmp_path / "run")
     network = averaged_network(tmp_path / "run", config)
     description = {
-        key: {} if key == "smallest_ml" else key
+        key: {"smallest_ml": {}, "training_data": []}.get(key, key)
         for key in (
             "version", "changelog", "description", "authors", "copyright", "smallest_ml",
             "training_data",
@@ -99,12 +101,16 @@ def test_the_package_of_a_run_is_its_averaged_network(config, tmp_path):
     assert weights(model.network) == weights(network)
 
 
-def test_figures_measured_with_other_weights_do_not_get_into_a_card(config, tmp_path):
+def test_only_this_network_on_all_validation_patients_gets_into_a_card(config, tmp_path):
     fitted(config, tmp_path / "run")
+    network = averaged_network(tmp_path / "run", config)
+    sha256, split = hashlib.sha256(weights(network)).hexdigest(), Path(config.split)
+    check_evaluation({"weights_sha256": sha256, "cases": ["p5"]}, network, split)
     with pytest.raises(ValueError, match="other weights"):
-        refuse_other_weights(
-            {"weights_sha256": "0" * 64}, averaged_network(tmp_path / "run", config)
-        )
+        check_evaluation({"weights_sha256": "0" * 64, "cases": ["p5"]}, network, split)
+    for cases in (["p1"], ["p1", "p5"], []):
+        with pytest.raises(ValueError, match="validation patients"):
+            check_evaluation({"weights_sha256": sha256, "cases": cases}, network, split)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,7 @@ def test_held_out_patients_are_not_trained_on(cohort):
 
 
 def test_a_crop_keeps_images_and_regions_together():
-    """Oedema is bright on FLAIR before and after; regions stay nested; air stays empty."""
+    """Oedema is bright on FLAIR before and after; regions stay nested."""
     phantom = load_phantom(3, 4.0, 4)
     generator = torch.Generator().manual_seed(0)
     for _ in range(4):
@@ -139,12 +145,10 @@ def test_a_crop_keeps_images_and_regions_together():
         enhancing, core, whole = regions
         assert (enhancing <= core + 1e-5).all()
         assert (core <= whole + 1e-5).all()
-        brain = (images != 0).any(dim=0)
-        flair = images[3]
-        oedema = (whole > 0.9) & (core < 0.1)
-        if oedema.sum() > 20:
-            assert flair[oedema].mean() > flair[brain & (whole < 0.1)].mean()
-        assert not images[:, ~brain].any()
+        assert whole.sum() > 20
+        flair, brain = images[3], (images != 0).any(dim=0)
+        oedema, normal = (whole > 0.9) & (core < 0.1), brain & (whole < 0.1)
+        assert flair[oedema].mean() > flair[normal].mean()
 
 
 def test_a_configuration_is_read_back_as_written(config, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from metakd_training.config import read_config
-from metakd_training.export import averaged_network, make_card, refuse_other_weights, write_package
+from metakd_training.export import averaged_network, check_evaluation, make_card, write_package
 from metakd_training.fit import CHECKPOINT, Run
 
 
@@ -56,10 +56,11 @@ def _fit(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.run_folder / "config.yaml", [])
     network = averaged_network(arguments.run_folder, config)
-    evaluation = json.loads(arguments.evaluation.read_text()) if arguments.evaluation else None
-    if evaluation:
-        refuse_other_weights(evaluation, network)
-    description = yaml.safe_load(arguments.card.read_text())
+    evaluation = None
+    if arguments.evaluation:
+        evaluation = json.loads(arguments.evaluation.read_text(encoding="utf-8"))
+        check_evaluation(evaluation, network, Path(config.split))
+    description = yaml.safe_load(arguments.card.read_text(encoding="utf-8"))
     card = make_card(
         network, description=description, spacing=config.spacing, evaluation=evaluation
     )

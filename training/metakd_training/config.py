@@ -54,7 +54,7 @@ class Config:
 
 def read_config(path: Path, changes: list[str]) -> Config:
     """Read a YAML file and apply ``key=value`` changes; raises `ValueError` for unknown keys."""
-    settings: dict[str, Any] = yaml.safe_load(path.read_text())
+    settings: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     for change in changes:
         key, _, value = change.partition("=")
         settings[key] = yaml.safe_load(value)
@@ -69,4 +69,4 @@ def read_config(path: Path, changes: list[str]) -> Config:
 def write_config(config: Config, path: Path) -> None:
     """Write the settings as YAML that `read_config` reads back."""
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-    path.write_text(yaml.safe_dump(plain, sort_keys=False))
+    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")

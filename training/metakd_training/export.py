@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from metakd import __version__
+from metakd.card import ARCHITECTURE, INTENDED_USE
 from metakd.contrasts import CONTRASTS, SUBSETS, subset_name
-from metakd.model import ARCHITECTURE, CARD, WEIGHTS
+from metakd.model import CARD, WEIGHTS
 from metakd.network import MetaKDNet
 from metakd.outputs import OutputFiles
 from metakd.regions import REGIONS
@@ -63,7 +64,7 @@ def make_card(
         "description": description["description"],
         "authors": description["authors"],
         "copyright": description["copyright"],
-        "intended_use": "Research use only. Not for clinical decisions.",
+        "intended_use": INTENDED_USE,
         "eval_metrics": {"mean_dice": (evaluation or {}).get("dice", {}).get("mean", {})},
         "network_data_format": {
             "inputs": {"image": {**channel, "num_channels": len(CONTRASTS), "channel_def":
@@ -111,7 +112,7 @@ def write_package(folder: Path, card: Mapping[str, Any], network: MetaKDNet) -> 
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
     with OutputFiles() as files:
         Path(files.stage(folder / WEIGHTS)).write_bytes(data)
-        Path(files.stage(folder / CARD)).write_text(text)
+        Path(files.stage(folder / CARD)).write_text(text, encoding="utf-8")
 
 
 def weights(network: MetaKDNet) -> bytes:
@@ -120,7 +121,13 @@ def weights(network: MetaKDNet) -> bytes:
     return save({name: values.half().contiguous() for name, values in state.items()})
 
 
-def refuse_other_weights(evaluation: Mapping[str, Any], network: MetaKDNet) -> None:
-    """Raise `ValueError` unless the evaluation was made with this very network."""
+def check_evaluation(evaluation: Mapping[str, Any], network: MetaKDNet, split: Path) -> None:
+    """Raise `ValueError` unless this very network was evaluated on all validation patients."""
     if evaluation["weights_sha256"] != hashlib.sha256(weights(network)).hexdigest():
         raise ValueError("the evaluation was made with other weights; evaluate this run's package")
+    wanted = sorted(json.loads(split.read_text(encoding="utf-8"))["val"])
+    if evaluation["cases"] != wanted:
+        raise ValueError(
+            f"the evaluation is of {evaluation['cases']}; a card needs the validation patients of "
+            f"{split}: {wanted} (metakd evaluate --only {split}:val)"
+        )

@@ -130,10 +130,9 @@ class Run:
         with torch.no_grad(), self._autocast():
             features = self._encode(images)
 
-        def loss(logits: Tensor) -> Tensor:
-            importance = len(logits) * torch.softmax(logits, dim=0)
+        def loss() -> Tensor:
             with self._autocast():
-                scaled = scale_by_importance(features, importance)
+                scaled = scale_by_importance(features, self.network.importance)
                 predicted = self.network.decode(self.network.generate(scaled, available))
             return segmentation_loss(predicted, regions.expand(len(available), -1, -1, -1, -1))
 
@@ -166,7 +165,7 @@ class Run:
     def _log(self, numbers: dict[str, Any]) -> None:
         line = json.dumps({"step": self.step, **numbers})
         print(line, flush=True)
-        with (self.folder / "log.jsonl").open("a") as log:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(line + "\n")
 
 

@@ -45,15 +45,15 @@ def _affine(patient: Patient, size: tuple[int, int, int], generator: torch.Gener
     crop_half = torch.tensor(size[::-1]) / 2
     patient_half = shape.flip(0) / 2
     linear = torch.diag(1 / patient_half) @ matrix @ torch.diag(crop_half)
-    offset = (centre.flip(0) + 0.5) / patient_half - 1
+    offset = centre.flip(0) / patient_half - 1
     return torch.cat([linear, offset[:, None]], dim=1)
 
 
 def _centre(patient: Patient, shape: Tensor, size: Tensor, generator: torch.Generator) -> Tensor:
-    """Voxel (slice, row, column) at the crop's centre."""
+    """The crop's centre (slice, row, column) in voxels from the box's corner."""
     tumour = patient.regions[-1].nonzero()
     if len(tumour) and torch.rand((), generator=generator) < 2 / 3:
-        chosen = tumour[torch.randint(len(tumour), (), generator=generator)].float()
+        chosen = tumour[torch.randint(len(tumour), (), generator=generator)] + 0.5
     else:
         chosen = torch.rand(3, generator=generator) * shape
     # Not further out than needed to reach the box's edge, so that crops are not mostly air.

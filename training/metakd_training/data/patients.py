@@ -41,7 +41,7 @@ def split_cases(
     Raises `ValueError` when a name is missing, or stands in both ``train`` and ``val``.
     """
     found = {case.name: case for folder in cohorts for case in find_cases(Path(folder))}
-    lists = json.loads(Path(split).read_text())
+    lists = json.loads(Path(split).read_text(encoding="utf-8"))
     leaked = sorted(set(lists["train"]) & set(lists["val"]))
     if leaked:
         raise ValueError(f"{split}: {leaked} stand in both train and val")

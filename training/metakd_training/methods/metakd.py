@@ -44,20 +44,20 @@ def scale_by_importance(features: Sequence[Pyramid], importance: Tensor) -> list
 
 
 def importance_step(
-    held_out_loss: Callable[[Tensor], Tensor], logits: Tensor, optimizer: torch.optim.Optimizer
+    held_out_loss: Callable[[], Tensor], logits: Tensor, optimizer: torch.optim.Optimizer
 ) -> float:
     r"""One first-order step of the outer level.
 
     .. math:: w^* = \arg\min_w \; L_{task}(\zeta(w \odot f); \text{held-out patients})
 
     Args:
-        held_out_loss: the task loss on held-out patients as a function of the weights' logits.
+        held_out_loss: the task loss on held-out patients with features scaled by :math:`w`.
         logits: :math:`v`, of which :math:`w = N \cdot softmax(v)`; the only thing changed.
 
     Returns:
         The loss before the step.
     """
-    loss = held_out_loss(logits)
+    loss = held_out_loss()
     (logits.grad,) = torch.autograd.grad(loss, [logits])
     optimizer.step()
     logits.grad = None

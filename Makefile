@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need in .venv on their first run.
 PYTHON ?= python3
 BIN := .venv/bin
-STUDY := demo/phantom_13
+STUDY := demo/phantom_1005
 
 .PHONY: demo test lint bench
 .DEFAULT_GOAL := demo
@@ -13,9 +13,9 @@ STUDY := demo/phantom_13
 	    --constraint constraints.txt --editable '.[dev]' --editable training
 	@touch $@
 
-# A synthetic patient of whom only T1c and FLAIR were acquired.
+# A synthetic patient, not one of those trained on, of whom only T1c and FLAIR were acquired.
 demo: .venv/ready
-	$(BIN)/metakd phantom --output demo --seed 13
+	$(BIN)/metakd phantom --output demo --seed 1005
 	$(BIN)/metakd segment --t1c $(STUDY)/t1c.nii.gz --flair $(STUDY)/flair.nii.gz \
 	    --output demo/segmentation.nii.gz --report demo/report.json --preview demo/preview.png
 	@echo "Look at demo/preview.png; demo/segmentation.nii.gz and demo/report.json lie beside it."

@@ -155,5 +155,6 @@ def test_a_configuration_is_read_back_as_written(config, tmp_path):
     write_config(config, tmp_path / "config.yaml")
     assert read_config(tmp_path / "config.yaml", []) == config
     assert read_config(tmp_path / "config.yaml", ["steps=9"]).steps == 9
+    assert read_config(tmp_path / "config.yaml", ["learning_rate=8e-3"]).learning_rate == 0.008
     with pytest.raises(ValueError, match="unknown settings"):
         read_config(tmp_path / "config.yaml", ["stpes=9"])

@@ -62,8 +62,14 @@ def read_config(path: Path, changes: list[str]) -> Config:
     unknown = sorted(set(settings) - known)
     if unknown:
         raise ValueError(f"{path}: unknown settings {unknown}; known: {sorted(known)}")
-    lists = {key: tuple(value) for key, value in settings.items() if isinstance(value, list)}
-    return Config(**{**settings, **lists})
+    kinds = {f.name: f.type for f in fields(Config)}
+    return Config(**{key: _as_kind(str(kinds[key]), value) for key, value in settings.items()})
+
+
+def _as_kind(kind: str, value: Any) -> Any:
+    if kind == "float":
+        return float(value)  # YAML takes 1e-3, without a dot, for a text
+    return tuple(value) if isinstance(value, list) else value
 
 
 def write_config(config: Config, path: Path) -> None:

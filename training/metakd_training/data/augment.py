@@ -77,10 +77,11 @@ def _recolour(image: Tensor, brain: Tensor, generator: torch.Generator) -> Tenso
     if torch.rand((), generator=generator) < 0.3:
         image = _thick_slices(image, generator)
     if torch.rand((), generator=generator) < 0.5:
-        image = _gamma(image, _uniform(0.7, 1.5, generator, 1).item())
+        image = _gamma(image, _uniform(0.6, 1.7, generator, 1).item())
     if torch.rand((), generator=generator) < 0.5:
-        image = image + _smooth_field(image, generator) * _uniform(0.1, 0.5, generator, 1)
-    gain, shift = _uniform(0.75, 1.3, generator, 1), _uniform(-0.3, 0.3, generator, 1)
+        image = image + _smooth_field(image, generator) * _uniform(0.1, 0.6, generator, 1)
+    # A large tumour shifts the whole brain's mean and spread: the z-score of healthy tissue varies.
+    gain, shift = _uniform(0.6, 1.6, generator, 1), _uniform(-0.6, 0.6, generator, 1)
     image = image * gain + shift
     if torch.rand((), generator=generator) < 0.3:
         noise = torch.randn(image.shape, generator=generator)

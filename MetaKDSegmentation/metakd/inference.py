@@ -27,7 +27,7 @@ OnProgress = Callable[[str, int, int], None]
 
 IsCancelled = Callable[[], bool]
 
-_WINDOWS = (128, 96, 64)  # voxels a side, tried in turn when the whole box does not fit
+_WINDOWS = (160, 128, 96, 64)  # voxels a side, tried in turn when the whole box does not fit
 _OVERLAP = 0.5
 # As CUDA, the CPU's allocator on Linux and on Windows, cuDNN and cuBLAS, and MPS put it.
 _OUT_OF_MEMORY = (

@@ -19,7 +19,7 @@ NCR, ED, ET = 1, 2, 3  # the engine's values, BraTS 2023's order
 
 @pytest.mark.parametrize(
     ("convention", "necrosis", "oedema", "enhancing"),
-    [("brats2018", 1, 2, 4), ("brats2023", 1, 2, 3), ("msd", 2, 1, 3)],
+    [("brats2018", 1, 2, 4), ("brats2023", 1, 2, 3), ("brats2024", 1, 2, 3), ("msd", 2, 1, 3)],
 )
 def test_each_data_set_numbers_its_tissues_its_own_way(convention, necrosis, oedema, enhancing):
     stored = np.array([[0, necrosis], [oedema, enhancing]])
@@ -32,13 +32,33 @@ def test_writing_a_convention_undoes_reading_it(convention):
     assert np.array_equal(from_convention(to_convention(labels, convention), convention), labels)
 
 
+def test_a_resection_cavity_is_no_tumour_and_background_never_becomes_one():
+    labels = from_convention(np.array([0, 4, 3]), "brats2024")
+    assert labels.tolist() == [0, 0, ET]
+    assert to_convention(labels, "brats2024").tolist() == [0, 0, 3]
+
+
 @pytest.mark.parametrize(
     ("convention", "stranger"),
-    [("brats2018", 3), ("brats2023", 4), ("msd", 4), ("brats2023", -1), ("msd", 257)],
+    [
+        ("brats2018", 3),
+        ("brats2023", 4),
+        ("brats2024", 5),
+        ("msd", 4),
+        ("brats2023", -1),
+        ("msd", 257),
+        ("brats2023", 1.5),
+    ],
 )
 def test_a_label_that_the_convention_does_not_have_is_refused_by_number(convention, stranger):
     with pytest.raises(ValueError, match=rf"\[{stranger}\].*{convention}"):
         from_convention(np.array([0, 1, 2, stranger]), convention)
+
+
+def test_a_scan_in_place_of_labels_is_refused_in_a_short_line():
+    with pytest.raises(ValueError, match="brats2023") as refusal:
+        from_convention(np.linspace(0, 1, 10_000), "brats2023")
+    assert len(str(refusal.value)) < 300
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, ContrastSet, parse_subset
+from metakd.regions import CONVENTIONS
 
 _IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -31,8 +32,10 @@ Score a model on patients with known truth, for each subset of their contrasts.
 
   metakd evaluate --cases BraTS2018 --output results --subsets all
 
-DIR holds a folder for each patient, with files named by contrast (t1, t1ce, t2, flair, t1n, t1c,
-t2w, t2f) and a file ending in seg. Writes scores.csv and summary.json, prints the table.
+COHORT is a folder with one for each patient, with files named by contrast (t1, t1ce, t2, flair,
+t1n, t1c, t2w, t2f) and a file ending in seg; or a .json or .csv list with columns name, t1, t1c,
+t2, flair, segmentation, labels. Dice, HD95 and both lesion-wise, as BraTS 2023 has them. Writes
+scores.csv and summary.json, prints the table.
 """
 
 
@@ -154,7 +157,17 @@ def _add_evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
         commands, "evaluate", "evaluate", "score a model on patients with truth", _EVALUATE_HELP
     )
     parser.add_argument(
-        "--cases", type=Path, nargs="+", required=True, metavar="DIR", help="the patients"
+        "--cases",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="COHORT",
+        help="the patients: folders, or .json or .csv lists",
+    )
+    parser.add_argument(
+        "--labels",
+        choices=CONVENTIONS,
+        help="convention of the truth (default: by file name and content)",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for the scores")
     parser.add_argument(

@@ -179,7 +179,7 @@ def _evaluate(arguments: Namespace) -> None:
 
 
 def _chosen_cases(arguments: Namespace) -> list[Case]:
-    cases = [case for folder in arguments.cases for case in find_cases(folder)]
+    cases = [c for cohort in arguments.cases for c in find_cases(cohort, arguments.labels)]
     if not arguments.only:
         return cases
     file, _, key = arguments.only.rpartition(":")
@@ -187,6 +187,9 @@ def _chosen_cases(arguments: Namespace) -> list[Case]:
         names = json.loads(Path(file).read_text(encoding="utf-8"))[key]
     except (KeyError, ValueError) as error:
         raise UsageError(f"--only {arguments.only}: no such list in that file") from error
+    missing = sorted(set(names) - {case.name for case in cases})
+    if missing and len(missing) < len(names):
+        raise UsageError(f"--only {arguments.only}: {', '.join(missing)} not in --cases")
     chosen = [case for case in cases if case.name in names]
     if not chosen:
         raise UsageError(f"--only {arguments.only}: none of these cases is in --cases")

@@ -55,35 +55,40 @@ REGIONS: tuple[Region, ...] = tuple(Region)
 CONVENTIONS: dict[str, dict[int, int]] = {
     "brats2018": {1: NCR.value, 2: ED.value, 4: ET.value},  # 2017 to 2021
     "brats2023": {1: NCR.value, 2: ED.value, 3: ET.value},
+    # Glioma after treatment: 4 is the resection cavity, which is no tumour.
+    "brats2024": {1: NCR.value, 2: ED.value, 3: ET.value, 4: 0},
     "msd": {1: ED.value, 2: NCR.value, 3: ET.value},
 }
-"""For each convention: value in the file → value in the engine.
-
-BraTS 2024's post-treatment track uses 4 for the resection cavity, which no convention here has:
-such files are refused.
-"""
+"""For each convention: value in the file → value in the engine. 0 is background in all of them."""
 
 
-def from_convention(label_map: npt.NDArray[np.integer], convention: str) -> npt.NDArray[np.uint8]:
+def unknown_labels(label_map: npt.NDArray[np.number], convention: str) -> list[int | float]:
+    """The values of a label map of any shape that a convention does not have, in order."""
+    values: list[int | float] = np.unique(label_map).tolist()
+    return sorted(set(values) - {0, *CONVENTIONS[convention]})
+
+
+def from_convention(label_map: npt.NDArray[np.number], convention: str) -> npt.NDArray[np.uint8]:
     """Translate a label map of any shape from a data set's convention to the engine's.
 
-    Raises `ValueError` naming the values that the convention does not have.
+    Raises `ValueError` naming the values, the first ten, that the convention does not have.
     """
-    mapping = CONVENTIONS[convention]
-    unknown = sorted(set(np.unique(label_map).tolist()) - {0, *mapping})
+    unknown = unknown_labels(label_map, convention)
     if unknown:
-        raise ValueError(f"labels {unknown} are not in the convention {convention}")
-    return _translate(label_map, mapping)
+        raise ValueError(f"labels {unknown[:10]} are not in the convention {convention}")
+    return _translate(label_map, CONVENTIONS[convention])
 
 
 def to_convention(label_map: npt.NDArray[np.uint8], convention: str) -> npt.NDArray[np.uint8]:
-    """Translate a label map of any shape from the engine's convention to a data set's."""
-    return _translate(label_map, {own: theirs for theirs, own in CONVENTIONS[convention].items()})
+    """Translate a label map of any shape from the engine's convention to a data set's.
+
+    Background stays 0: what a data set marks beside the tumour does not come back.
+    """
+    inverse = {own: theirs for theirs, own in CONVENTIONS[convention].items() if own}
+    return _translate(label_map, inverse)
 
 
-def _translate(
-    label_map: npt.NDArray[np.integer], mapping: dict[int, int]
-) -> npt.NDArray[np.uint8]:
+def _translate(label_map: npt.NDArray[np.number], mapping: dict[int, int]) -> npt.NDArray[np.uint8]:
     table = np.zeros(256, dtype=np.uint8)
     for value, translated in mapping.items():
         table[value] = translated

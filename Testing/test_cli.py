@@ -121,9 +121,13 @@ def test_a_cohort_is_scored(run, folder, write_image, scan, tiny_package):
     assert status == 0
     assert "1 case" in out
     rows = [line.split(",") for line in (folder / "scores.csv").read_text().splitlines()]
-    assert [row[:3] for row in rows[1:]] == [
-        ["P1", subset, region] for subset in ("t1", "t1+t2") for region in ("ET", "TC", "WT")
+    assert [row[:4] for row in rows[1:]] == [
+        ["P1", subset, region, postprocessing]
+        for subset in ("t1", "t1+t2")
+        for region in ("ET", "TC", "WT")
+        for postprocessing in ("True", "False")
     ]
+    assert "Empty in truth and result: Dice 1" in out
     assert json.loads((folder / "summary.json").read_text())["cases"] == ["P1"]
 
 

@@ -57,7 +57,8 @@ class MetaKDNet(nn.Module):
         }
         self.encoders = nn.ModuleList(Encoder(channels) for _ in range(contrasts))
         self.decoder = Decoder([contrasts * width for width in channels], decoder_channels, regions)
-        self.importance_logits = nn.Parameter(torch.zeros(contrasts))
+        self.importance_logits: Tensor
+        self.register_buffer("importance_logits", torch.zeros(contrasts))
 
     @property
     def stride(self) -> int:
@@ -73,6 +74,22 @@ class MetaKDNet(nn.Module):
         r""":math:`f_i = \theta_i(x_i)`: images (B, 1, D, H, W) of one contrast to its features."""
         features: Pyramid = self.encoders[contrast](image)
         return features
+
+    def encode_where(self, contrast: int, image: Tensor, has: Tensor) -> Pyramid | None:
+        """As `encode`, for the samples that have the contrast; the encoder sees no other.
+
+        Args:
+            image: (B, 1, D, H, W); what stands in a sample without the contrast is never read.
+            has: (B,) booleans.
+
+        Returns:
+            Features of all B samples, 0 where the contrast is absent; `None` if no sample has it.
+        """
+        if bool(has.all()):
+            return self.encode(contrast, image)
+        if not bool(has.any()):
+            return None
+        return [_scatter(scale, has) for scale in self.encode(contrast, image[has])]
 
     @staticmethod
     def generate(features: Sequence[Pyramid | None], available: Tensor) -> list[Pyramid]:
@@ -118,17 +135,10 @@ class MetaKDNet(nn.Module):
         if available is None:
             available = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
         features = [
-            self._encode_available(i, images, available[:, i]) for i in range(images.shape[1])
+            self.encode_where(i, images[:, i, None], available[:, i])
+            for i in range(images.shape[1])
         ]
         return self.decode(self.generate(features, available))
-
-    def _encode_available(self, contrast: int, images: Tensor, has: Tensor) -> Pyramid | None:
-        if not bool(has.any()):
-            return None
-        if bool(has.all()):
-            return self.encode(contrast, images[:, contrast, None])
-        encoded = self.encode(contrast, images[has, contrast, None])
-        return [_scatter(scale, has) for scale in encoded]
 
 
 class Encoder(nn.Module):
@@ -174,17 +184,18 @@ class Decoder(nn.Module):
 
 
 class ConvNormAct(nn.Sequential):
-    """3×3×3 convolution, batch normalisation, leaky ReLU.
+    """3×3×3 convolution, normalisation, leaky ReLU.
 
-    In evaluation mode the statistics are fixed, those of training: a voxel's result then depends
-    on its neighbourhood alone, not on what else is in the window, the box or the batch. Instance
-    statistics would tie it to the window's extent.
+    In training a channel is normalised by each sample's own statistics, so that neither the batch
+    nor how it is spread over processes changes what is learned. In evaluation mode the statistics
+    are fixed, the running ones of training: a voxel's result then depends on its neighbourhood
+    alone, not on what else is in the window or the box.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__(
             nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm3d(outputs, momentum=0.01),
+            nn.InstanceNorm3d(outputs, momentum=0.01, affine=True, track_running_stats=True),
             nn.LeakyReLU(0.01, inplace=True),
         )
 

@@ -1,22 +1,31 @@
-"""Training patients and phantoms, prepared exactly as the engine prepares a study."""
+"""Training patients and phantoms, prepared exactly as the engine prepares a study, and cached."""
 
 from __future__ import annotations
 
-import json
+import hashlib
+import inspect
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 import torch
-from metakd.cases import Case, find_cases
+from metakd import files, foreground, preprocess, regions, study, tensors
+from metakd.cases import Case
 from metakd.contrasts import CONTRASTS
 from metakd.phantom import PhantomSettings, make_phantom
 from metakd.preprocess import PreparedStudy, prepare
 from metakd.regions import REGIONS, region_mask
-from metakd.study import make_study, read_study
+from metakd.study import StudyError, make_study, read_study
 from metakd.tensors import to_tensor
+from monai.data import PersistentDataset
+from monai.transforms import Transform
+from safetensors.torch import save as as_bytes
 from torch import Tensor
+from tqdm import tqdm
 
 
 @dataclass(frozen=True)
@@ -24,54 +33,147 @@ class Patient:
     """One study on the network's grid.
 
     Attributes:
-        images: (4, D, H, W) float16, z-scored, in canonical contrast order.
+        images: (4, D, H, W) float16, z-scored, in canonical contrast order; 0 where absent.
         regions: (3, D, H, W) uint8, the nested regions in the order of `REGIONS`.
+        present: (4,) booleans, the contrasts that the patient has.
     """
 
     name: str
     images: Tensor
     regions: Tensor
+    present: Tensor
 
 
-def split_cases(
-    cohorts: tuple[str, ...], split: str, held_out: tuple[str, ...]
-) -> tuple[list[Case], list[Case]]:
-    """Cases to train the network on, and those to learn the importance weights on.
+class Patients(Sequence[Patient]):
+    """Prepared patients, read from the cache when asked for.
 
-    Raises `ValueError` when a name is missing, or stands in both ``train`` and ``val``.
+    Args:
+        sources: cases, or seeds of phantoms.
+        spacing: of the network's grid, mm.
+        stride: the box's sides are multiples of it, voxels.
+        cache: folder; one file a patient, named by the content of the patient's files, the
+            settings and the code that prepares them.
     """
-    found = {case.name: case for folder in cohorts for case in find_cases(Path(folder))}
-    lists = json.loads(Path(split).read_text(encoding="utf-8"))
-    leaked = sorted(set(lists["train"]) & set(lists["val"]))
-    if leaked:
-        raise ValueError(f"{split}: {leaked} stand in both train and val")
-    missing = sorted((set(lists["train"]) | set(held_out)) - set(found))
-    if missing:
-        raise ValueError(f"{split}: no case named {missing} in {list(cohorts)}")
-    strangers = sorted(set(held_out) - set(lists["train"]))
-    if strangers:
-        raise ValueError(f"held_out: {strangers} are not training patients of {split}")
-    train = [found[name] for name in lists["train"] if name not in held_out]
-    return train, [found[name] for name in held_out]
+
+    def __init__(
+        self, sources: Iterable[Case | int], *, spacing: float, stride: int, cache: Path
+    ) -> None:
+        settings = (spacing, stride, _code())
+        items = [{"source": s, "name": _name(s), "key": _key(s, settings)} for s in sources]
+        self.names = [str(item["name"]) for item in items]
+        preparation = _Prepare(spacing, stride)
+        self._prepared = PersistentDataset(items, preparation, cache, _cache_name)
+        self._prints = PersistentDataset(
+            items, _Fingerprint(self._prepared), cache / "fingerprints", _cache_name
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return Patient(name=self.names[index], **self._prepared[index])
+
+    def check(self) -> None:
+        """Prepare what is not in the cache yet, and look for patients with identical images.
+
+        Raises `ValueError` with every patient that cannot be read or stands there twice, a line
+        each.
+        """
+        problems, seen = [], defaultdict(list)
+        for index in tqdm(range(len(self)), desc="patients", unit="", leave=False):
+            try:
+                seen[bytes(self._prints[index]["print"].tolist())].append(self.names[index])
+            except RuntimeError as error:
+                # MONAI wraps what a transform raises; the engine's own words are what helps.
+                cause = error.__cause__ if isinstance(error.__cause__, StudyError) else error
+                problems.append(f"{self.names[index]}: {cause}")
+        for names in seen.values():
+            if len(names) > 1:
+                problems.append(f"{' and '.join(names)}: have identical images; keep one of them")
+        if problems:
+            raise ValueError("\n".join(problems))
 
 
-def load_patient(case: Case, spacing: float, stride: int) -> Patient:
-    """Read, check and prepare one patient. Raises `metakd.study.StudyError`."""
-    prepared = prepare(read_study(case.images), spacing=spacing, stride=stride)
-    return _patient(case.name, prepared, case.read_segmentation())
+class _Prepare(Transform):
+    """Source → tensors of a `Patient`."""
+
+    def __init__(self, spacing: float, stride: int) -> None:
+        self.spacing, self.stride = spacing, stride
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Tensor]:
+        source = item["source"]
+        if isinstance(source, int):
+            phantom = make_phantom(
+                source,
+                # One in eight is healthy, so that the network learns to find nothing.
+                PhantomSettings(spacing=self.spacing, tumour=source % 8 != 0),
+            )
+            scans, truth = make_study(phantom.images), phantom.labels
+        else:
+            scans, truth = read_study(source.images), source.read_segmentation()
+        return _tensors(prepare(scans, spacing=self.spacing, stride=self.stride), truth)
 
 
-def load_phantom(seed: int, spacing: float, stride: int) -> Patient:
-    """A synthetic study; one in eight is healthy, so that the network learns to find nothing."""
-    phantom = make_phantom(seed, PhantomSettings(spacing=spacing, tumour=seed % 8 != 0))
-    prepared = prepare(make_study(phantom.images), spacing=spacing, stride=stride)
-    return _patient(f"phantom {seed}", prepared, phantom.labels)
-
-
-def _patient(name: str, prepared: PreparedStudy, segmentation: sitk.Image) -> Patient:
+def _tensors(prepared: PreparedStudy, segmentation: sitk.Image) -> dict[str, Tensor]:
     labels = sitk.GetArrayFromImage(
         sitk.Resample(segmentation, prepared.grid, sitk.Transform(), sitk.sitkNearestNeighbor)
     )
-    images = torch.stack([to_tensor(prepared.channels[c]).half() for c in CONTRASTS])
+    nothing = np.zeros(prepared.shape, dtype=np.float32)
+    channels = [prepared.channels.get(contrast, nothing) for contrast in CONTRASTS]
     masks = np.stack([region_mask(labels, region) for region in REGIONS])
-    return Patient(name, images, to_tensor(masks.astype(np.float32)).to(torch.uint8))
+    return {
+        "images": torch.stack([to_tensor(channel).half() for channel in channels]),
+        "regions": to_tensor(masks.astype(np.float32)).to(torch.uint8),
+        "present": torch.tensor([contrast in prepared.channels for contrast in CONTRASTS]),
+    }
+
+
+class _Fingerprint(Transform):
+    """Source → a digest of its prepared images: the same for recompressed or renamed copies."""
+
+    def __init__(self, prepared: PersistentDataset) -> None:
+        self.prepared = prepared
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Tensor]:
+        images = self.prepared._cachecheck(item)["images"]
+        digest = hashlib.sha256(as_bytes({"images": images})).digest()
+        return {"print": torch.tensor(list(digest), dtype=torch.uint8)}
+
+
+def _name(source: Case | int) -> str:
+    return f"phantom {source}" if isinstance(source, int) else source.name
+
+
+def _cache_name(item: dict[str, Any]) -> bytes:
+    return bytes(item["key"].encode())
+
+
+def _key(source: Case | int, settings: tuple[object, ...]) -> str:
+    digest = hashlib.sha256(repr(settings).encode())
+    if isinstance(source, int):
+        digest.update(f"phantom {source}".encode())
+        return digest.hexdigest()
+    # Names by their contrast, content by its bytes: a file that changes is another patient.
+    digest.update(repr([(c.value, p.name) for c, p in source.images.items()]).encode())
+    digest.update(repr(source.labels).encode())
+    for path in dict.fromkeys([*source.images.values(), source.segmentation]):
+        if path is not None and path.is_file():
+            with path.open("rb") as file:
+                digest.update(_digest_of(file))
+    return digest.hexdigest()
+
+
+def _digest_of(file: Any) -> bytes:
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.digest()
+
+
+def _code() -> str:
+    """The code that prepares a study: another version of it, another cache."""
+    modules = (files, foreground, preprocess, regions, study, tensors)
+    sources = "".join(inspect.getsource(module) for module in modules)
+    return hashlib.sha256((sources + inspect.getsource(_tensors)).encode()).hexdigest()

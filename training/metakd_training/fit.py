@@ -1,177 +1,296 @@
-"""One training run: from a `Config` to a checkpoint, resumable at any time."""
+"""One training run: from a `Config` to checkpoints, on any number of devices, resumable."""
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from metakd.inference import choose_device
+from lightning_fabric import Fabric
+from metakd.cases import Case, find_cases
+from metakd.contrasts import CONTRASTS
 from metakd.network import MetaKDNet
+from metakd.regions import REGIONS
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
-from metakd_training.config import Config, write_config
-from metakd_training.data.augment import random_crop
-from metakd_training.data.patients import Patient, load_patient, load_phantom, split_cases
-from metakd_training.methods.metakd import distillation, importance_step, scale_by_importance
-from metakd_training.tasks.segmentation import random_subset, segmentation_loss
+from metakd_training import runs
+from metakd_training.board import Board
+from metakd_training.checkpoint import load_state, save_state
+from metakd_training.config import Config, Data, MetaKDSettings
+from metakd_training.data.draws import Draws, make_batch, whole_patient
+from metakd_training.data.patients import Patient, Patients
+from metakd_training.data.splits import choose, read_split
+from metakd_training.launch import Launch, make_fabric
+from metakd_training.methods import LogitTeacher, make_method
+from metakd_training.methods.method import Batch, Surroundings
+from metakd_training.schedule import learning_rate, make_optimizer
+from metakd_training.subsets import SubsetSampler, all_subsets
+from metakd_training.tasks.segmentation import Segmentation
+from metakd_training.validate import evaluating, subset_scores
 
-CHECKPOINT = "last.pt"
+Lists = dict[str, list[Case]]
+
+
+def read_lists(data: Data) -> Lists:
+    """The cases of every list of the split; those held out are no training patients any more.
+
+    Raises `ValueError` and `metakd.study.StudyError` naming what is wrong.
+    """
+    cases = [case for c in data.cohorts for case in find_cases(Path(c.path), c.labels)]
+    split = read_split(Path(data.split))
+    if data.held_out is not None:
+        strangers = sorted(set(data.held_out) - set(split["train"]))
+        if strangers:
+            raise ValueError(f"held_out: {strangers} are not in the list train of {data.split}")
+        split["held_out"] = list(data.held_out)
+        split["train"] = [name for name in split["train"] if name not in data.held_out]
+    for key in ("train", "held_out"):
+        if not split.get(key):
+            raise ValueError(f"{data.split}: the list {key} is missing or empty")
+    places = [cohort.path for cohort in data.cohorts]
+    return {key: choose(cases, split, key, places) for key in split}
+
+
+def fit(config: Config, folder: Path, launch: Launch, *, resume: bool) -> None:
+    """Carry out a run, or go on with it. Raises `ValueError` for what is wrong, before step one."""
+    lists = read_lists(config.data)
+    fabric = make_fabric(launch, config.precision)
+    if fabric.is_global_zero:
+        names = {key: [case.name for case in cases] for key, cases in lists.items()}
+        runs.begin(folder, config, names, resume)
+    fabric.barrier()
+    run = Run(config, folder, fabric)
+    run.load_data(lists)
+    if resume:
+        run.resume()
+    run.fit()
 
 
 class Run:
     """The state of a run and the steps that change it.
 
-    A step of the network sees one crop with all four encoders run once, and two rows of
-    availability: the full set and a random subset. Every `importance_every` steps the importance
-    weights take a step on a patient that the network never trains on.
+    Sample number k is the same whatever process takes it and however often the run was stopped:
+    its patient, crop, augmentation and subset follow from the seed and k alone.
     """
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.config, self.folder = config, folder
-        self.device = choose_device(config.device)
+    def __init__(self, config: Config, folder: Path, fabric: Fabric) -> None:
+        self.config, self.folder, self.fabric = config, folder, fabric
         torch.manual_seed(config.seed)
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.network = MetaKDNet(**config.network).to(self.device)
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
+        self.task = Segmentation()
+        self.sampler = SubsetSampler(config.subsets, len(CONTRASTS))
+        self.network = MetaKDNet(**config.network.model_dump())
+        self.method = make_method(
+            config.method,
+            self.network,
+            self.task,
+            full_pass=config.subsets.full_pass,
+            modalities=len(CONTRASTS),
+            outputs=len(REGIONS),
+            teacher=self._logit_teacher(),
         )
-        logits = self.network.importance_logits
-        weights = [p for p in self.network.parameters() if p is not logits]
-        self.optimizer = torch.optim.AdamW(
-            weights, lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.importance_optimizer = torch.optim.Adam([logits], lr=config.importance_learning_rate)
-        self.step = 0
+        optimizer = make_optimizer(self.network.parameters(), config.optimiser)
+        self._wrapped, self.optimizer = fabric.setup(self.method, optimizer)
+        ema = get_ema_multi_avg_fn(config.optimiser.ema)
+        self.average = AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
+        self.step, self.best = 0, -1.0
 
-    def load_data(self) -> None:
-        """Read every patient and phantom into memory, as float16 (about 40 MB each)."""
-        config, stride = self.config, self.network.stride
-        train, held_out = split_cases(config.cohorts, config.split, config.held_out)
-        self.patients = [load_patient(case, config.spacing, stride) for case in train]
-        self.held_out = [load_patient(case, config.spacing, stride) for case in held_out]
-        self.phantoms = [
-            load_phantom(seed, config.spacing, stride) for seed in range(config.phantoms)
-        ]
+    def load_data(self, lists: Lists) -> None:
+        """Prepare every patient of the split and check them before the first step."""
+        data = self.config.data
+        self.pools = {key: self._prepared(cases) for key, cases in lists.items()}
+        phantoms = self._prepared(range(data.phantoms))
+        with self.fabric.rank_zero_first():
+            everyone = self._prepared([case for cases in lists.values() for case in cases])
+            everyone.check()
+            phantoms.check()
+        pools = [self._kept(self.pools["train"]), self._kept(phantoms)]
+        self.held_out = self._kept(self.pools["held_out"])
+        seed = self.config.seed
+        self.draws = Draws(pools, data.phantom_share, seed, "train")
+        self.held_out_draws = Draws([self.held_out], 0.0, seed, "held out")
 
     def fit(self) -> None:
-        """Train until `Config.steps`, leaving checkpoints and a log in the run's folder."""
-        write_config(self.config, self.folder / "config.yaml")
-        start = time.monotonic()
-        while self.step < self.config.steps:
-            numbers = self.advance()
-            if "held_out" in numbers:
-                self._log({**numbers, "seconds": round(time.monotonic() - start)})
-            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
-                self.save()
+        """Train until `Config.steps`, leaving checkpoints and events in the run's folder."""
+        first, config = self.fabric.is_global_zero, self.config
+        board = Board(self.folder, self.step) if first else None
+        bar = tqdm(initial=self.step, total=config.steps, unit="step", disable=not first,
+                   mininterval=1)  # fmt: skip
+        for drawn in self._loader():
+            numbers = self.advance(drawn)
+            bar.update()
+            if board and (self.step % 10 == 0 or len(numbers) > 4):
+                bar.set_postfix_str(f"loss {numbers['loss']:.3f}", refresh=False)
+                board.numbers(self.step, numbers)
+            last = self.step == config.steps
+            if config.validate_every and (self.step % config.validate_every == 0 or last):
+                self._validate(board)
+            if self.step % config.save_every == 0 or last:
+                self.save(runs.LAST)
+        if board:
+            board.close()
+        bar.close()
 
-    def advance(self) -> dict[str, Any]:
-        """One step of the network and, when it is due, one of the importance weights."""
-        numbers: dict[str, Any] = self._network_step()
+    def advance(self, drawn: list[list[tuple[int, Patient]]]) -> dict[str, float]:
+        """One step of the network from the batches drawn, and what the method does after it."""
+        settings = self.config.optimiser
+        if self.step == settings.fix_statistics_at:
+            self._share_statistics()
+        fixed = settings.fix_statistics_at is not None and self.step >= settings.fix_statistics_at
+        self.network.train(not fixed)
+        rate = learning_rate(self.step, self.config.steps, settings)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses: dict[str, float] = {}
+        for place, samples in enumerate(drawn):
+            batch = self._batch(samples, "train")
+            more = place + 1 < len(drawn)
+            with self.fabric.no_backward_sync(self._wrapped, enabled=more):
+                each = self._wrapped(batch)
+                self.fabric.backward(each["loss"] / len(drawn))
+            for name, loss in each.items():
+                losses[name] = losses.get(name, 0.0) + loss.item() / len(drawn)
+        if settings.clip:
+            self.fabric.clip_gradients(self._wrapped, self.optimizer, max_norm=settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update_parameters(self.network)
         self.step += 1
-        if self.step % self.config.importance_every == 0:
-            numbers["held_out"] = self._importance_step()
-            numbers["importance"] = [round(w, 3) for w in self.network.importance.tolist()]
-        return numbers
+        with self.fabric.autocast():
+            more_numbers = self.method.between_steps(self._surroundings(batch, rate))
+        return {**losses, **more_numbers}
 
-    def save(self) -> None:
-        """Write the checkpoint so that a kill leaves the old one or the new one, whole."""
-        path = self.folder / CHECKPOINT
-        state = {name: part.state_dict() for name, part in self._parts().items()}
-        temporary = path.with_suffix(".tmp")
-        torch.save({**state, "step": self.step, "random": self.generator.get_state()}, temporary)
-        temporary.replace(path)
+    def save(self, name: str) -> None:
+        """Write a checkpoint, whole or not at all."""
+        self._share_statistics()
+        if self.fabric.is_global_zero:
+            save_state(self._state(), self.folder / name)
+        self.fabric.barrier()
 
     def resume(self) -> None:
-        """Go on from the folder's checkpoint."""
-        state = torch.load(self.folder / CHECKPOINT, weights_only=True, map_location=self.device)
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.step = state["step"]
-        self.generator.set_state(state["random"].cpu())
+        """Go on from the folder's last checkpoint; from the start if it was never written."""
+        path = self.folder / runs.LAST
+        if not path.exists():
+            return
+        state = load_state(path)
+        self.method.load_state_dict(state["method"])
+        self.average.module.load_state_dict(state["average"])
+        self.average.n_averaged.fill_(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sampler.weights = state["subsets"]
+        self.step, self.best = state["step"], state["best"]
 
-    def _parts(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, object]:
         return {
-            "network": self.network,
-            "average": self.average,
-            "optimizer": self.optimizer,
-            "importance_optimizer": self.importance_optimizer,
+            "method": self.method.state_dict(),
+            "average": self.average.module.state_dict(),
+            "averaged": int(self.average.n_averaged),
+            "optimizer": self.optimizer.state_dict(),
+            "subsets": self.sampler.weights,
+            "step": self.step,
+            "best": self.best,
         }
 
-    def _network_step(self) -> dict[str, Any]:
-        self.network.train(self.step < self.config.fix_statistics_at)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * _schedule(self.step, self.config)
-        images, regions = self._draw(self._choose_pool())
-        available = self._rows()
-        with self._autocast():
-            features = self._encode(images)
-            logits = self.network.decode(self.network.generate(features, available))
-            coarsest = [pyramid[-1] for pyramid in features]
-            transfer = distillation(coarsest, self.network.importance)
-        task = segmentation_loss(logits, regions.expand(len(available), -1, -1, -1, -1))
-        self.optimizer.zero_grad()
-        (task + self.config.alpha * transfer).backward()
-        self.network.importance_logits.grad = None  # the outer level's alone
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
-        self.optimizer.step()
-        self.average.update_parameters(self.network)
-        return {"task": round(task.item(), 4), "distillation": round(transfer.item(), 4)}
+    def _prepared(self, sources: object) -> Patients:
+        data = self.config.data
+        return Patients(
+            sources, spacing=data.spacing, stride=self.network.stride, cache=Path(data.cache)
+        )
 
-    def _importance_step(self) -> float:
-        self.network.eval()  # held-out patients leave no trace in the batch statistics
-        images, regions = self._draw(self.held_out)
-        available = self._rows()
-        with torch.no_grad(), self._autocast():
-            features = self._encode(images)
+    def _kept(self, patients: Patients) -> list[Patient] | Patients:
+        return list(patients) if self.config.data.in_memory else patients
 
-        def loss() -> Tensor:
-            with self._autocast():
-                scaled = scale_by_importance(features, self.network.importance)
-                predicted = self.network.decode(self.network.generate(scaled, available))
-            return segmentation_loss(predicted, regions.expand(len(available), -1, -1, -1, -1))
+    def _loader(self) -> Iterator[list[list[tuple[int, Patient]]]]:
+        """For each step that is left, the batches of this process."""
+        settings, world = self.config.optimiser, self.fabric.world_size
+        rounds = range(self.step * settings.accumulate, self.config.steps * settings.accumulate)
+        firsts = ((r * world + self.fabric.global_rank) * settings.batch for r in rounds)
+        numbers = ([first + i for i in range(settings.batch)] for first in firsts)
+        loader = DataLoader(
+            self.draws,
+            batch_sampler=numbers,
+            collate_fn=list,
+            num_workers=self.config.data.workers,
+        )
+        batches = iter(loader)
+        for _ in range(self.step, self.config.steps):
+            yield [next(batches) for _ in range(settings.accumulate)]
 
-        logits = self.network.importance_logits
-        return round(importance_step(loss, logits, self.importance_optimizer), 4)
+    def _batch(self, samples: list[tuple[int, Patient]], purpose: str) -> Batch:
+        return make_batch(
+            samples, self.config.crops, self.sampler, step=self.step, seed=self.config.seed,
+            purpose=purpose, device=self.fabric.device,
+        )  # fmt: skip
 
-    def _choose_pool(self) -> list[Patient]:
-        phantom = torch.rand((), generator=self.generator) < self.config.phantom_share
-        return self.phantoms if phantom and self.phantoms else self.patients
+    def _held_out_batch(self, number: int) -> Batch:
+        """Another one for every process: their gradients are averaged."""
+        size, world = self.config.optimiser.batch, self.fabric.world_size
+        first = (number * world + self.fabric.global_rank) * size
+        return self._batch([self.held_out_draws[first + i] for i in range(size)], "held out")
 
-    def _draw(self, pool: list[Patient]) -> tuple[Tensor, Tensor]:
-        """A crop of one study: images (1, 4, …) and regions (1, 3, …)."""
-        patient = pool[int(torch.randint(len(pool), (), generator=self.generator))]
-        images, regions = random_crop(patient, self.config.crop, self.generator)
-        return images[None].to(self.device), regions[None].to(self.device)
+    def _surroundings(self, batch: Batch, rate: float) -> Surroundings:
+        return Surroundings(
+            step=self.step,
+            learning_rate=rate,
+            batch=batch,
+            held_out=self._held_out_batch,
+            validate=lambda subsets: self._scores(self.network, subsets),
+            average=lambda values: self.fabric.all_reduce(values, reduce_op="mean"),
+        )
 
-    def _rows(self) -> Tensor:
-        """Availability (2, N): everything, and a random subset."""
-        contrasts = len(self.network.encoders)
-        subset = random_subset(contrasts, self.generator)
-        return torch.stack([torch.ones_like(subset), subset]).to(self.device)
+    def _scores(self, network: torch.nn.Module, subsets: Tensor) -> Tensor:
+        """(S, R): means over the held-out patients, shared out among the processes."""
+        self._share_statistics()
+        mine = range(self.fabric.global_rank, len(self.held_out), self.fabric.world_size)
+        patients = (whole_patient(self.held_out[i], self.fabric.device) for i in mine)
+        with self.fabric.autocast():
+            scores = subset_scores(network, self.task, patients, subsets, len(REGIONS))
+        sums = torch.stack([scores.nansum(dim=0), (~scores.isnan()).float().sum(dim=0)])
+        total, count = self.fabric.all_reduce(sums.to(self.fabric.device), reduce_op="sum").cpu()
+        return total / count.clamp_min(1)
 
-    def _encode(self, images: Tensor) -> list[list[Tensor]]:
-        return [self.network.encode(i, images[:, i, None]) for i in range(images.shape[1])]
+    def _validate(self, board: Board | None) -> None:
+        scores = self._scores(self.average.module, all_subsets(len(CONTRASTS)))
+        self.sampler.learn(scores.mean(dim=1))
+        if board:
+            board.scores(self.step, scores)
+            self._draw_pictures(board)
+        if scores.mean() > self.best:
+            self.best = float(scores.mean())
+            self.save(runs.BEST)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        enabled = self.config.precision == "bf16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+    @torch.no_grad()
+    def _draw_pictures(self, board: Board) -> None:
+        patient = whole_patient(self.held_out[0], self.fabric.device)
+        network = self.average.module
+        with evaluating(network), self.fabric.autocast():
+            for name, contrasts in (("all", range(4)), ("T1 alone", range(1))):
+                available = torch.tensor([[i in contrasts for i in range(4)]])
+                images = torch.cat(patient.inputs, dim=1)
+                logits = network(images, available.to(images.device))
+                board.picture(self.step, name, patient, logits)
 
-    def _log(self, numbers: dict[str, Any]) -> None:
-        line = json.dumps({"step": self.step, **numbers})
-        print(line, flush=True)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+    @torch.no_grad()
+    def _share_statistics(self) -> None:
+        """Give every process the mean of the running statistics, which each collects alone."""
+        if self.fabric.world_size == 1:
+            return
+        for network in (self.network, self.average.module):
+            for name, buffer in network.named_buffers():
+                if name.endswith(("running_mean", "running_var")):
+                    buffer.copy_(self.fabric.all_reduce(buffer, reduce_op="mean"))
 
+    def _logit_teacher(self) -> LogitTeacher | None:
+        settings = self.config.method
+        if not isinstance(settings, MetaKDSettings) or settings.logit_teacher is None:
+            return None
+        teacher = runs.trained_network(Path(settings.logit_teacher)).to(self.fabric.device)
 
-def _schedule(step: int, config: Config) -> float:
-    """Factor of the learning rate: linear warm-up, then half a cosine down to zero."""
-    if step < config.warmup:
-        return (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(config.steps - config.warmup, 1)
-    return 0.5 * (1 + math.cos(math.pi * progress))
+        @torch.no_grad()
+        def logits(batch: Batch) -> Tensor:
+            found: Tensor = teacher(torch.cat(batch.inputs, dim=1), batch.present)
+            return found
+
+        return logits

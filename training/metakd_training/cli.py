@@ -1,25 +1,42 @@
-"""`metakd-train fit` and `metakd-train export`."""
+"""The command line `metakd-train`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
+from metakd.cases import find_cases
 
+from metakd_training import runs
+from metakd_training.compare import compare
 from metakd_training.config import read_config
-from metakd_training.export import averaged_network, check_evaluation, make_card, write_package
-from metakd_training.fit import CHECKPOINT, Run
+from metakd_training.data.splits import make_split
+from metakd_training.evaluate import evaluate_run
+from metakd_training.export import UNRELEASED, check_evaluation, make_card, write_package
+from metakd_training.fit import fit
+from metakd_training.launch import Launch
 
 
 def main() -> None:
     """Run the command line; bad input ends it with one line that says what to do."""
-    arguments = _parser().parse_args()
+    arguments = _parse()
     try:
         arguments.run(arguments)
     except (ValueError, OSError) as error:
         _parser().exit(2, f"metakd-train: {error}\n")
+
+
+def _parse() -> argparse.Namespace:
+    """Settings to change may stand anywhere behind the configuration, options between them."""
+    arguments, rest = _parser().parse_known_args()
+    if rest and not ("changes" in arguments and all("=" in r and r[0] != "-" for r in rest)):
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.changes += rest
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,42 +48,127 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("changes", nargs="*", metavar="key=value", help="settings to change")
     fit.add_argument("--output", type=Path, required=True, help="the run's folder")
     fit.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    _add_launch(fit)
     fit.set_defaults(run=_fit)
+
+    evaluate = commands.add_parser("evaluate", help="score a run from all 15 subsets")
+    evaluate.add_argument("run_folder", type=Path, metavar="RUN", help="the run's folder")
+    evaluate.add_argument("--list", default="val", help="list of the run's split (val)")
+    evaluate.add_argument("--card", type=Path, help="YAML with the post-processing; none without")
+    evaluate.add_argument("--device", default="auto")
+    evaluate.add_argument("--output", type=Path, required=True, help="folder for the scores")
+    _add_checkpoint(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+    compare = commands.add_parser("compare", help="methods side by side, on equal terms")
+    compare.add_argument("configs", nargs="+", metavar="CONFIG", help="YAML files, the baseline "
+                         "first; key=value changes all of them")  # fmt: skip
+    compare.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    compare.add_argument("--list", default="val", help="list of the split to score (val)")
+    compare.add_argument("--output", type=Path, required=True, help="folder for runs and tables")
+    _add_launch(compare)
+    compare.set_defaults(run=_compare)
 
     export = commands.add_parser("export", help="make a model package of a run")
     export.add_argument("run_folder", type=Path, metavar="RUN", help="the run's folder")
     export.add_argument("--card", type=Path, required=True, help="YAML: name, data, licences")
-    export.add_argument("--evaluation", type=Path, help="summary.json of `metakd evaluate`")
+    export.add_argument("--evaluation", type=Path, help="summary.json of `evaluate`")
     export.add_argument("--output", type=Path, required=True, help="the package's folder")
+    _add_checkpoint(export)
     export.set_defaults(run=_export)
+
+    split = commands.add_parser("split", help="draw a fixed split, by patient")
+    split.add_argument("cohorts", type=Path, nargs="+", metavar="COHORT", help="folders or lists")
+    split.add_argument(
+        "--shares",
+        nargs="+",
+        required=True,
+        metavar="LIST=SHARE",
+        help="fractions, or counts of patients: train=0.7 val=0.1 test=0.2",
+    )
+    split.add_argument("--seed", type=int, default=1)
+    split.add_argument("--output", type=Path, required=True, help="the JSON file")
+    split.set_defaults(run=_split)
     return parser
 
 
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last",
+                        help="best: on the held-out patients")  # fmt: skip
+
+
+def _add_launch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--devices", type=int, help="processes on each machine; all GPUs, else 1")
+    parser.add_argument("--nodes", type=int, default=1, help="machines")
+
+
+def _launch(arguments: argparse.Namespace) -> Launch:
+    return Launch(arguments.accelerator, arguments.devices, arguments.nodes)
+
+
 def _fit(arguments: argparse.Namespace) -> None:
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    if (arguments.output / CHECKPOINT).exists() and not arguments.resume:
-        raise SystemExit(f"{arguments.output}: holds a run; add --resume or choose another folder")
-    run = Run(read_config(arguments.config, arguments.changes), arguments.output)
-    run.load_data()
-    if arguments.resume:
-        run.resume()
-    run.fit()
+    config = read_config(arguments.config, arguments.changes)
+    fit(config, arguments.output, _launch(arguments), resume=arguments.resume)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    description = _read_yaml(arguments.card) if arguments.card else UNRELEASED
+    table = evaluate_run(
+        arguments.run_folder,
+        arguments.output,
+        key=arguments.list,
+        checkpoint=_CHECKPOINTS[arguments.checkpoint],
+        description=description,
+        device=arguments.device,
+    )
+    print(table)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    changes = [text for text in arguments.configs if "=" in text]
+    paths = [Path(text) for text in arguments.configs if "=" not in text]
+    launch = _launch(arguments)
+    table = compare(paths, arguments.seeds, arguments.output, arguments.list, changes, launch)
+    print(table)
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    config = read_config(arguments.run_folder / "config.yaml", [])
-    network = averaged_network(arguments.run_folder, config)
+    config = read_config(arguments.run_folder / runs.CONFIG)
+    network = runs.trained_network(arguments.run_folder, _CHECKPOINTS[arguments.checkpoint])
     evaluation = None
     if arguments.evaluation:
         evaluation = json.loads(arguments.evaluation.read_text(encoding="utf-8"))
-        check_evaluation(evaluation, network, Path(config.split))
-    description = yaml.safe_load(arguments.card.read_text(encoding="utf-8"))
+        check_evaluation(evaluation, network, Path(config.data.split))
     card = make_card(
-        network, description=description, spacing=config.spacing, evaluation=evaluation
+        network,
+        description=_read_yaml(arguments.card),
+        spacing=config.data.spacing,
+        evaluation=evaluation,
     )
     write_package(arguments.output, card, network)
     print(arguments.output)
 
+
+def _split(arguments: argparse.Namespace) -> None:
+    if arguments.output.exists():
+        raise ValueError(f"{arguments.output}: exists; a split is drawn once, choose another name")
+    shares = {}
+    for share in arguments.shares:
+        key, _, amount = share.partition("=")
+        shares[key] = int(amount) if amount.isdigit() else float(amount)
+    cases = [case for path in arguments.cohorts for case in find_cases(path)]
+    lists = make_split(cases, shares, arguments.seed)
+    arguments.output.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")
+    print(f"{arguments.output}: " + ", ".join(f"{k} {len(v)}" for k, v in lists.items()))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+_CHECKPOINTS = {"last": runs.LAST, "best": runs.BEST}
 
 if __name__ == "__main__":
     main()

@@ -19,22 +19,18 @@ from metakd.outputs import OutputFiles
 from metakd.regions import REGIONS
 from safetensors.torch import save
 
-from metakd_training.config import Config
-from metakd_training.fit import CHECKPOINT
-
 _RELIABILITY = {"reliable": 0.8, "use with care": 0.6}
+UNRELEASED: Mapping[str, Any] = {
+    "version": "0.0.0",
+    "changelog": {},
+    "description": "A run of metakd-train that was not released.",
+    "authors": "",
+    "copyright": "",
+    "smallest_ml": {},
+    "training_data": [],
+}
+"""What a card says of a model that is evaluated but not released: no post-processing either."""
 _NOT_MEASURED = {"measured_on": "nothing yet", "subsets": {}}
-
-
-def averaged_network(run: Path, config: Config) -> MetaKDNet:
-    """The moving average of a run's weights, in evaluation mode on the CPU."""
-    state = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
-    network = MetaKDNet(**config.network)
-    prefix = "module."
-    network.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
-    )
-    return network.eval()
 
 
 def make_card(

@@ -63,10 +63,12 @@ class Crops(Section):
     Attributes:
         size: sides in voxels (slices, rows, columns).
         tumour_share: part of the crops whose centre lies in the tumour.
+        augment: deform and recolour; crops alone without.
     """
 
     size: tuple[int, int, int]
     tumour_share: Probability = 2 / 3
+    augment: bool = True
 
 
 class Network(Section):
@@ -182,6 +184,7 @@ class Config(Section):
     """Everything that decides what a run computes; `devices` and the like are the launcher's.
 
     Attributes:
+        log_every: steps between two entries of the losses in TensorBoard.
         validate_every: steps between two validations on the held-out patients; 0 for none.
         save_every: steps between two checkpoints.
     """
@@ -195,6 +198,7 @@ class Config(Section):
     steps: Annotated[int, Field(ge=1)]
     seed: int = 1
     precision: Literal["fp32", "bf16"] = "bf16"
+    log_every: Annotated[int, Field(ge=1)] = 10
     validate_every: Count = 1000
     save_every: Annotated[int, Field(ge=1)] = 250
 

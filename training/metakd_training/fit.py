@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -56,17 +56,27 @@ def read_lists(data: Data) -> Lists:
 
 def fit(config: Config, folder: Path, launch: Launch, *, resume: bool) -> None:
     """Carry out a run, or go on with it. Raises `ValueError` for what is wrong, before step one."""
+    runs.check(folder, config, resume=resume)
     lists = read_lists(config.data)
     fabric = make_fabric(launch, config.precision)
-    if fabric.is_global_zero:
-        names = {key: [case.name for case in cases] for key, cases in lists.items()}
-        runs.begin(folder, config, names, resume)
-    fabric.barrier()
     run = Run(config, folder, fabric)
     run.load_data(lists)
+    if fabric.is_global_zero:
+        runs.begin(folder, config, {key: [c.name for c in cases] for key, cases in lists.items()})
+    fabric.barrier()
     if resume:
         run.resume()
     run.fit()
+
+
+def average_statistics(network: torch.nn.Module, step: int) -> None:
+    """Let running statistics be a plain mean at first, then one over about a hundred samples.
+
+    With a constant momentum their initial values, which are no statistics, would linger.
+    """
+    for module in network.modules():
+        if isinstance(module, torch.nn.InstanceNorm3d):
+            module.momentum = max(0.01, 1 / (step + 1))
 
 
 class Run:
@@ -116,42 +126,45 @@ class Run:
         """Train until `Config.steps`, leaving checkpoints and events in the run's folder."""
         first, config = self.fabric.is_global_zero, self.config
         board = Board(self.folder, self.step) if first else None
-        bar = tqdm(initial=self.step, total=config.steps, unit="step", disable=not first,
-                   mininterval=1)  # fmt: skip
+        bar = tqdm(initial=self.step, total=config.steps, unit="step", disable=not first)
         for drawn in self._loader():
-            numbers = self.advance(drawn)
+            losses, numbers = self.advance(drawn)
             bar.update()
-            if board and (self.step % 10 == 0 or len(numbers) > 4):
-                bar.set_postfix_str(f"loss {numbers['loss']:.3f}", refresh=False)
-                board.numbers(self.step, numbers)
+            if numbers or self.step % config.log_every == 0:
+                averaged = self._averaged({**losses, **numbers})
+                bar.set_postfix_str(f"loss {averaged['loss']:.3f}", refresh=False)
+                if board:
+                    board.numbers(self.step, averaged)
             last = self.step == config.steps
             if config.validate_every and (self.step % config.validate_every == 0 or last):
                 self._validate(board)
             if self.step % config.save_every == 0 or last:
                 self.save(runs.LAST)
+        bar.close()
         if board:
             board.close()
-        bar.close()
 
-    def advance(self, drawn: list[list[tuple[int, Patient]]]) -> dict[str, float]:
-        """One step of the network from the batches drawn, and what the method does after it."""
+    def advance(
+        self, drawn: list[list[tuple[int, Patient]]]
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """One step of the network from the batches drawn: its losses, and the method's numbers."""
         settings = self.config.optimiser
         if self.step == settings.fix_statistics_at:
             self._share_statistics()
         fixed = settings.fix_statistics_at is not None and self.step >= settings.fix_statistics_at
         self.network.train(not fixed)
+        average_statistics(self.network, self.step)
         rate = learning_rate(self.step, self.config.steps, settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses: dict[str, float] = {}
-        for place, samples in enumerate(drawn):
-            batch = self._batch(samples, "train")
-            more = place + 1 < len(drawn)
-            with self.fabric.no_backward_sync(self._wrapped, enabled=more):
+        batches = (self._batch(samples, "train") for samples in drawn)
+        losses: dict[str, Tensor] = {}
+        for place, batch in enumerate(batches, start=1):
+            with self.fabric.no_backward_sync(self._wrapped, enabled=place < len(drawn)):
                 each = self._wrapped(batch)
                 self.fabric.backward(each["loss"] / len(drawn))
             for name, loss in each.items():
-                losses[name] = losses.get(name, 0.0) + loss.item() / len(drawn)
+                losses[name] = losses.get(name, 0) + loss.detach() / len(drawn)
         if settings.clip:
             self.fabric.clip_gradients(self._wrapped, self.optimizer, max_norm=settings.clip)
         self.optimizer.step()
@@ -159,8 +172,14 @@ class Run:
         self.average.update_parameters(self.network)
         self.step += 1
         with self.fabric.autocast():
-            more_numbers = self.method.between_steps(self._surroundings(batch, rate))
-        return {**losses, **more_numbers}
+            numbers = self.method.between_steps(self._surroundings(batch, rate))
+        return losses, numbers
+
+    def _averaged(self, numbers: Mapping[str, Tensor | float]) -> dict[str, float]:
+        """Means over the processes."""
+        mine = torch.tensor([float(number) for number in numbers.values()])
+        means = self.fabric.all_reduce(mine.to(self.fabric.device), reduce_op="mean")
+        return dict(zip(numbers, means.tolist(), strict=True))
 
     def save(self, name: str) -> None:
         """Write a checkpoint, whole or not at all."""

@@ -20,22 +20,24 @@ _PACKAGES = ("metakd", "metakd-training", "torch", "monai", "numpy", "SimpleITK"
              "lightning-fabric", "safetensors")  # fmt: skip
 
 
-def begin(folder: Path, config: Config, split: dict[str, list[str]], resume: bool) -> None:
-    """Make a run's folder, or check that the one there is this run's.
-
-    Raises `ValueError` when the folder holds another run, or one that is not to be resumed.
-    """
+def check(folder: Path, config: Config, *, resume: bool) -> None:
+    """Raise `ValueError` when the folder holds another run, or one that is not to be resumed."""
     stored = folder / CONFIG
-    if stored.exists():
-        if not resume:
-            raise ValueError(f"{folder}: holds a run; add --resume or choose another folder")
-        changed = differences(read_config(stored), config)
-        if changed:
-            words = ", ".join(f"{name} was {a!r}, is {b!r}" for name, (a, b) in changed.items())
-            raise ValueError(f"{folder}: holds a run with other settings ({words})")
+    if not stored.exists():
+        return
+    if not resume:
+        raise ValueError(f"{folder}: holds a run; add --resume or choose another folder")
+    changed = differences(read_config(stored), config)
+    if changed:
+        words = ", ".join(f"{name} was {a!r}, is {b!r}" for name, (a, b) in changed.items())
+        raise ValueError(f"{folder}: holds a run with other settings ({words})")
+
+
+def begin(folder: Path, config: Config, split: dict[str, list[str]]) -> None:
+    """Make a run's folder and write down what the run is."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).write_text(json.dumps(_record(config, split), indent=2) + "\n", "utf-8")
-    write_config(config, stored)
+    write_config(config, folder / CONFIG)
 
 
 def _record(config: Config, split: dict[str, list[str]]) -> dict[str, Any]:

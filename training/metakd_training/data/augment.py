@@ -34,6 +34,8 @@ def random_crop(
     both = torch.cat([images.float(), regions.float()])[None]
     sampled = F.grid_sample(both, grid, padding_mode="zeros", align_corners=False)[0]
     crop, truth = sampled.split([len(images), len(regions)])
+    if not crops.augment:
+        return crop, truth
     brain = (crop != 0).any(dim=0)
     recoloured = torch.stack([_recolour(image, brain, chance) for image in crop])
     return recoloured, truth
@@ -43,15 +45,21 @@ def _affine(tumour: Tensor, crops: Crops, chance: Chance) -> Tensor:
     """(3, 4) matrix from the crop's to the patient's normalised coordinates (x, y, z)."""
     size, shape = torch.tensor(crops.size), torch.tensor(tumour.shape)
     centre = _centre(tumour, size, crops.tumour_share, chance)
+    matrix = _deformation(chance) if crops.augment else torch.eye(3)
+    crop_half, patient_half = size.flip(0) / 2, shape.flip(0) / 2
+    linear = torch.diag(1 / patient_half) @ matrix @ torch.diag(crop_half)
+    offset = centre.flip(0) / patient_half - 1
+    return torch.cat([linear, offset[:, None]], dim=1)
+
+
+def _deformation(chance: Chance) -> Tensor:
+    """(3, 3): turned, scaled, mirrored."""
     angles = (chance.numbers(-1, 1, 3) * math.radians(20)).tolist()
     scale = chance.between(0.8, 1.25) * chance.numbers(0.93, 1.07, 3)
     matrix = _rotation(angles) @ torch.diag(scale)
     if chance.happens(0.5):
         matrix = matrix @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
-    crop_half, patient_half = size.flip(0) / 2, shape.flip(0) / 2
-    linear = torch.diag(1 / patient_half) @ matrix @ torch.diag(crop_half)
-    offset = centre.flip(0) / patient_half - 1
-    return torch.cat([linear, offset[:, None]], dim=1)
+    return matrix
 
 
 def _centre(tumour: Tensor, size: Tensor, tumour_share: float, chance: Chance) -> Tensor:

@@ -13,19 +13,33 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import torch
-from metakd import files, foreground, preprocess, regions, study, tensors
+from metakd import (
+    cases,
+    files,
+    foreground,
+    phantom,
+    phantom_anatomy,
+    phantom_shapes,
+    phantom_tumour,
+    preprocess,
+    regions,
+    study,
+    tensors,
+)
 from metakd.cases import Case
 from metakd.contrasts import CONTRASTS
 from metakd.phantom import PhantomSettings, make_phantom
 from metakd.preprocess import PreparedStudy, prepare
 from metakd.regions import REGIONS, region_mask
-from metakd.study import StudyError, make_study, read_study
+from metakd.study import make_study, read_study
 from metakd.tensors import to_tensor
 from monai.data import PersistentDataset
 from monai.transforms import Transform
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 from tqdm import tqdm
+
+_HEADERS = (".mhd", ".nhdr", ".hdr", ".img")  # their voxels are in other files
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,8 @@ class Patients(Sequence[Patient]):
         items = [{"source": s, "name": _name(s), "key": _key(s, settings)} for s in sources]
         self.names = [str(item["name"]) for item in items]
         preparation = _Prepare(spacing, stride)
-        self._prepared = PersistentDataset(items, preparation, cache, _cache_name)
-        self._prints = PersistentDataset(
+        self._prepared = _Cache(items, preparation, cache, _cache_name)
+        self._prints = _Cache(
             items, _Fingerprint(self._prepared), cache / "fingerprints", _cache_name
         )
 
@@ -86,14 +100,27 @@ class Patients(Sequence[Patient]):
             try:
                 seen[bytes(self._prints[index]["print"].tolist())].append(self.names[index])
             except RuntimeError as error:
-                # MONAI wraps what a transform raises; the engine's own words are what helps.
-                cause = error.__cause__ if isinstance(error.__cause__, StudyError) else error
-                problems.append(f"{self.names[index]}: {cause}")
+                problems.append(f"{self.names[index]}: {_cause(error)}")
         for names in seen.values():
             if len(names) > 1:
                 problems.append(f"{' and '.join(names)}: have identical images; keep one of them")
         if problems:
             raise ValueError("\n".join(problems))
+
+
+class _Cache(PersistentDataset):
+    """MONAI's cache, which goes on when one of its files was cut."""
+
+    def _cachecheck(self, item_transformed: dict[str, Any]) -> Any:
+        try:
+            return super()._cachecheck(item_transformed)
+        except (RuntimeError, EOFError, ValueError):
+            # Files are moved here from the temporary folder; a kill on the way leaves a part.
+            file = self.cache_dir / f"{item_transformed['key']}.pt"
+            if not file.is_file():
+                raise  # it is the patient that cannot be prepared
+            file.unlink(missing_ok=True)  # another process may have done so
+        return super()._cachecheck(item_transformed)
 
 
 class _Prepare(Transform):
@@ -105,12 +132,12 @@ class _Prepare(Transform):
     def __call__(self, item: dict[str, Any]) -> dict[str, Tensor]:
         source = item["source"]
         if isinstance(source, int):
-            phantom = make_phantom(
+            made = make_phantom(
                 source,
                 # One in eight is healthy, so that the network learns to find nothing.
                 PhantomSettings(spacing=self.spacing, tumour=source % 8 != 0),
             )
-            scans, truth = make_study(phantom.images), phantom.labels
+            scans, truth = make_study(made.images), made.labels
         else:
             scans, truth = read_study(source.images), source.read_segmentation()
         return _tensors(prepare(scans, spacing=self.spacing, stride=self.stride), truth)
@@ -133,7 +160,7 @@ def _tensors(prepared: PreparedStudy, segmentation: sitk.Image) -> dict[str, Ten
 class _Fingerprint(Transform):
     """Source → a digest of its prepared images: the same for recompressed or renamed copies."""
 
-    def __init__(self, prepared: PersistentDataset) -> None:
+    def __init__(self, prepared: _Cache) -> None:
         self.prepared = prepared
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Tensor]:
@@ -157,23 +184,44 @@ def _key(source: Case | int, settings: tuple[object, ...]) -> str:
         return digest.hexdigest()
     # Names by their contrast, content by its bytes: a file that changes is another patient.
     digest.update(repr([(c.value, p.name) for c, p in source.images.items()]).encode())
-    digest.update(repr(source.labels).encode())
-    for path in dict.fromkeys([*source.images.values(), source.segmentation]):
-        if path is not None and path.is_file():
-            with path.open("rb") as file:
-                digest.update(_digest_of(file))
+    truth = source.segmentation
+    # The truth's folder and name may tell its convention, see `metakd.cases.Case`.
+    digest.update(repr((source.labels, truth and truth.parts[-2:])).encode())
+    for path in dict.fromkeys([*source.images.values(), *([truth] if truth else [])]):
+        for file in _files_of(path):
+            digest.update(_digest_of(file))
     return digest.hexdigest()
 
 
-def _digest_of(file: Any) -> bytes:
+def _files_of(path: Path) -> list[Path]:
+    """The files that hold an image: all of a DICOM folder, or of that of a header without voxels.
+
+    None for a missing file, which is reported when it is to be prepared.
+    """
+    folder = path.parent if path.suffix.lower() in _HEADERS else path
+    if folder.is_dir():
+        return sorted(file for file in folder.iterdir() if file.is_file())
+    return [path] if path.is_file() else []
+
+
+def _digest_of(path: Path) -> bytes:
     digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
     return digest.digest()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What lies beneath "applying transform …", which MONAI says for each transform."""
+    while str(error).startswith("applying transform") and error.__cause__:
+        error = error.__cause__
+    return error
 
 
 def _code() -> str:
     """The code that prepares a study: another version of it, another cache."""
-    modules = (files, foreground, preprocess, regions, study, tensors)
-    sources = "".join(inspect.getsource(module) for module in modules)
-    return hashlib.sha256((sources + inspect.getsource(_tensors)).encode()).hexdigest()
+    modules = (cases, files, foreground, phantom, phantom_anatomy, phantom_shapes, phantom_tumour,
+               preprocess, regions, study, tensors)  # fmt: skip
+    sources = "".join(inspect.getsource(part) for part in (*modules, _Prepare, _tensors))
+    return hashlib.sha256(sources.encode()).hexdigest()

@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights_to_the_bit(config, tm
 
 @pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
 def test_two_processes_learn_as_one_with_the_double_batch(config, tmp_path, launcher):
-    # Plain gradient descent: Adam would blow a rounding error in a tiny gradient up to a whole step.
+    # Plain descent: Adam would blow a rounding error in a tiny gradient up to a whole step.
     sgd = ("optimiser.name=sgd", "optimiser.momentum=0.9")
     one = tmp_path / "one"
     fit(read_config(config("optimiser.batch=2", *sgd)), one, CPU, resume=False)

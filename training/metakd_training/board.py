@@ -59,9 +59,10 @@ def slice_picture(patient: Batch, logits: Tensor) -> Tensor:
 
 
 def _grey(values: Tensor) -> Tensor:
-    high = values.abs().max().clamp_min(1e-3)
-    low = values.min()
-    return ((values - low) / (high - low)).clamp(0, 1).expand(3, -1, -1)
+    """(3, H, W): from black, which the outside of the brain (exactly 0) is too, to white."""
+    low, high = values.min(), values.max()
+    grey = (values - low) / (high - low).clamp_min(1e-3)
+    return (grey * (values != 0)).expand(3, -1, -1)
 
 
 def _painted(grey: Tensor, regions: Tensor) -> Tensor:
@@ -78,5 +79,5 @@ def _readable(name: str) -> str:
     if not places:
         return f"loss/{name}"
     contrast = CONTRASTS[int(places[-1])].label
-    region = f" {REGIONS[int(places[0])].value}" if len(places) > 1 and places[0] != "0" else ""
+    region = f" {REGIONS[int(places[0])].value}" if len(places) > 1 else ""
     return f"{kind}{region}/{contrast}"

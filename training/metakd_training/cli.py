@@ -65,8 +65,9 @@ def _parser() -> argparse.ArgumentParser:
                          "first; key=value changes all of them")  # fmt: skip
     compare.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     compare.add_argument("--list", default="val", help="list of the split to score (val)")
+    compare.add_argument("--name", default="comparison", help="of the tables and the figure")
     compare.add_argument("--output", type=Path, required=True, help="folder for runs and tables")
-    _add_launch(compare)
+    _add_accelerator(compare)
     compare.set_defaults(run=_compare)
 
     export = commands.add_parser("export", help="make a model package of a run")
@@ -97,8 +98,12 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
                         help="best: on the held-out patients")  # fmt: skip
 
 
-def _add_launch(parser: argparse.ArgumentParser) -> None:
+def _add_accelerator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accelerator", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+
+
+def _add_launch(parser: argparse.ArgumentParser) -> None:
+    _add_accelerator(parser)
     parser.add_argument("--devices", type=int, help="processes on each machine; all GPUs, else 1")
     parser.add_argument("--nodes", type=int, default=1, help="machines")
 
@@ -128,8 +133,15 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     changes = [text for text in arguments.configs if "=" in text]
     paths = [Path(text) for text in arguments.configs if "=" not in text]
-    launch = _launch(arguments)
-    table = compare(paths, arguments.seeds, arguments.output, arguments.list, changes, launch)
+    table = compare(
+        paths,
+        arguments.seeds,
+        arguments.output,
+        key=arguments.list,
+        name=arguments.name,
+        changes=changes,
+        accelerator=arguments.accelerator,
+    )
     print(table)
 
 

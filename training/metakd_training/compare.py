@@ -26,7 +26,6 @@ from metakd_training.tasks.segmentation import Segmentation
 from metakd_training.validate import subset_scores
 
 RESAMPLES = 2000
-SCORES = "scores.json"
 _MAY_DIFFER = ("method.", "subsets.")
 _SHOWN = tuple(reversed(REGIONS))  # WT, TC, ET, as papers list them
 Array = npt.NDArray[np.float64]
@@ -53,40 +52,49 @@ class Contender:
 
 
 def compare(
-    paths: Sequence[Path], seeds: Sequence[int], folder: Path, key: str, changes: list[str],
-    launch: Launch,
-) -> str:  # fmt: skip
+    paths: Sequence[Path],
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    key: str = "val",
+    name: str = "comparison",
+    changes: Sequence[str] = (),
+    accelerator: str = "auto",
+) -> str:
     """Fit every configuration with every seed, score it, and write the comparison.
 
-    Runs lie in ``folder/NAME/seedN``; those finished are not made again, those stopped go on.
+    Runs lie in ``folder/CONFIG/seedN``; those finished are not made again, those stopped go on.
 
     Args:
-        key: the list of the split that is scored; nothing may be chosen on it.
+        paths: configurations, the one that the others are compared with first.
+        key: the list of the split that is scored.
+        name: of the table, ``folder/name.md``, and the figure, ``folder/name.png``.
+        changes: of settings, for all of them.
 
     Returns:
-        The comparison as Markdown; it is in ``comparison.md`` too, with ``comparison.png``.
+        The tables as Markdown.
 
     Raises `ValueError` when the configurations differ in anything but method and subsets.
     """
-    configs = {path.stem: read_config(path, changes) for path in paths}
+    configs = {path.stem: read_config(path, list(changes)) for path in paths}
     if len(configs) < len(paths):
         raise ValueError("two configurations have one name; rename one")
     _check_fair(configs)
     contenders = []
-    for name, config in configs.items():
+    for stem, config in configs.items():
+        seeded = {seed: config.model_copy(update={"seed": seed}) for seed in seeds}
         measured = [
-            _measured(config.model_copy(update={"seed": seed}), folder / name / f"seed{seed}",
-                      key, launch)
-            for seed in seeds
-        ]  # fmt: skip
-        contenders.append(_contender(name, measured))
+            _measured(one, folder / stem / f"seed{seed}", key, accelerator)
+            for seed, one in seeded.items()
+        ]
+        contenders.append(_contender(stem, measured))
     text = as_markdown(contenders, len(seeds), key)
-    (folder / "comparison.md").write_text(text, encoding="utf-8")
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
     methods_figure(
         {c.name: c.means.mean(axis=1) for c in contenders},
         {c.name: interval(c.means.mean(axis=0)) for c in contenders},
         f"{len(contenders[0].patients)} patients, {len(seeds)} seeds (a dot each)",
-        folder / "comparison.png",
+        folder / f"{name}.png",
     )
     return text
 
@@ -101,16 +109,15 @@ def _check_fair(configs: Mapping[str, Config]) -> None:
             )
 
 
-def _measured(config: Config, run: Path, key: str, launch: Launch) -> dict[str, Any]:
+def _measured(config: Config, run: Path, key: str, accelerator: str) -> dict[str, Any]:
     """Fit one run unless it is finished, and score it unless it is scored."""
-    stored = run / SCORES
+    stored = run / f"scores_{key}.json"
     if stored.exists() and not differences(read_config(run / runs.CONFIG), config):
-        measured: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
-        if measured["list"] == key:
-            return measured
-    fit(config, run, launch, resume=run.exists())
+        known: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
+        return known
+    fit(config, run, Launch(accelerator, 1), resume=run.exists())
     network = runs.trained_network(run)
-    device = choose_device("auto")
+    device = choose_device(accelerator)
     cases = read_lists(config.data)[key]
     patients = Patients(
         cases, spacing=config.data.spacing, stride=network.stride, cache=Path(config.data.cache)
@@ -120,7 +127,6 @@ def _measured(config: Config, run: Path, key: str, launch: Launch) -> dict[str, 
         network.to(device), Segmentation(), batches, all_subsets(len(CONTRASTS)), len(REGIONS)
     )
     measured = {
-        "list": key,
         "patients": patients.names,
         "scores": [[[round(v, 4) for v in row] for row in one] for one in scores.tolist()],
         "importance": [round(w, 4) for w in network.importance.tolist()],

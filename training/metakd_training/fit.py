@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from metakd.network import MetaKDNet
 from metakd.regions import REGIONS
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from metakd_training import runs
@@ -110,12 +111,16 @@ class Run:
     def load_data(self, lists: Lists) -> None:
         """Prepare every patient of the split and check them before the first step."""
         data = self.config.data
-        self.pools = {key: self._prepared(cases) for key, cases in lists.items()}
-        phantoms = self._prepared(range(data.phantoms))
         with self.fabric.rank_zero_first():
             everyone = self._prepared([case for cases in lists.values() for case in cases])
             everyone.check()
+            phantoms = self._prepared(range(data.phantoms))
             phantoms.check()
+        ends = list(accumulate(len(cases) for cases in lists.values()))
+        self.pools = {
+            key: Subset(everyone, range(end - len(cases), end))
+            for (key, cases), end in zip(lists.items(), ends, strict=True)
+        }
         pools = [self._kept(self.pools["train"]), self._kept(phantoms)]
         self.held_out = self._kept(self.pools["held_out"])
         seed = self.config.seed
@@ -212,14 +217,16 @@ class Run:
             "best": self.best,
         }
 
-    def _prepared(self, sources: object) -> Patients:
+    def _prepared(self, sources: Iterable[Case | int]) -> Patients:
         data = self.config.data
         return Patients(
             sources, spacing=data.spacing, stride=self.network.stride, cache=Path(data.cache)
         )
 
-    def _kept(self, patients: Patients) -> list[Patient] | Patients:
-        return list(patients) if self.config.data.in_memory else patients
+    def _kept(self, patients: Sequence[Patient]) -> Sequence[Patient]:
+        if not self.config.data.in_memory:
+            return patients
+        return [patients[i] for i in range(len(patients))]
 
     def _loader(self) -> Iterator[list[list[tuple[int, Patient]]]]:
         """For each step that is left, the batches of this process."""

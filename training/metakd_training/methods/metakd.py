@@ -107,8 +107,11 @@ class MetaKD(Method):
             self.optimizer.step()
             losses.append(loss)
         self._tell_network()
-        weights = {f"importance/{p}/{n}": w for p, row in enumerate(self.importance.tolist())
-                   for n, w in enumerate(row)}  # fmt: skip
+        weights = {
+            f"importance/{part}/{n}" if self.settings.per_region else f"importance/{n}": weight
+            for part, row in enumerate(self.importance.tolist())
+            for n, weight in enumerate(row)
+        }
         return {"held out": sum(losses) / len(losses), **weights}
 
     def outer_gradient(

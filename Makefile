@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := demo/phantom_1005
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench bench-train results
 .DEFAULT_GOAL := demo
 
 # The stamp makes set-up happen once; after it nothing here touches the network.
@@ -30,3 +30,18 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python Testing/bench.py
+
+bench-train: .venv/ready
+	$(BIN)/python Testing/bench_train.py
+
+# Everything that training/RESULTS.md shows: fits what is not fitted yet, about three hours of two
+# cores. The teacher comes first, another run needs it.
+COMPARED := training/configs/compare
+OPTIONS := sigmoid per_region l2 cosine all_teachers every_scale unrolled logit_teacher no_full_pass
+results: .venv/ready
+	$(BIN)/metakd-train fit $(COMPARED)/full_teacher.yaml --output runs/compare/full_teacher/seed1 --resume
+	$(BIN)/metakd-train compare $(foreach m,dropout lckd metakd metakd_best,$(COMPARED)/$(m).yaml) \
+	    --seeds 1 2 3 --output runs/compare
+	$(BIN)/metakd-train compare $(COMPARED)/metakd.yaml \
+	    $(foreach o,$(OPTIONS),$(COMPARED)/metakd_$(o).yaml) \
+	    --seeds 1 --list held_out --name options --output runs/compare

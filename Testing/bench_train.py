@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from metakd.phantom import make_phantom, write_phantom
 from metakd_training.config import Config, read_config
-from metakd_training.fit import Run, read_lists
+from metakd_training.data.splits import read_lists
+from metakd_training.fit import Run
 from metakd_training.launch import Launch, make_fabric
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"

@@ -220,7 +220,7 @@ def test_a_second_run_in_a_folder_is_refused(config, tmp_path):
     runs.begin(tmp_path / "run", config, SPLIT)
     for other in (config, changed(config, seed=43)):
         with pytest.raises(ValueError, match=r"run: holds a run; add --resume"):
-            runs.check(tmp_path / "run", other, resume=False)
+            runs.check(tmp_path / "run", other, SPLIT, resume=False)
 
 
 def test_a_run_is_not_resumed_with_other_settings_which_are_named(config, tmp_path):
@@ -228,19 +228,32 @@ def test_a_run_is_not_resumed_with_other_settings_which_are_named(config, tmp_pa
     method = config.method.model_copy(update={"alpha": 0.5})
     other = changed(config, steps=9, method=method)
     with pytest.raises(ValueError, match=r"run: .*alpha was 0\.1, is 0\.5, steps was 5, is 9\)"):
-        runs.check(tmp_path / "run", other, resume=True)
+        runs.check(tmp_path / "run", other, SPLIT, resume=True)
+
+
+def test_a_run_is_not_resumed_with_other_patients(config, tmp_path):
+    runs.begin(tmp_path / "run", config, SPLIT)
+    with pytest.raises(ValueError, match="run: the split has changed"):
+        runs.check(tmp_path / "run", config, {**SPLIT, "train": ["someone else"]}, resume=True)
+
+
+def test_a_resumed_run_keeps_the_record_of_its_beginning(config, tmp_path):
+    runs.begin(tmp_path, config, SPLIT)
+    (tmp_path / runs.RECORD).write_text('{"split": "as it was"}')
+    runs.begin(tmp_path, config, SPLIT)
+    assert json.loads((tmp_path / runs.RECORD).read_text()) == {"split": "as it was"}
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_new_folder_is_free_for_a_run_and_is_not_made_yet(config, tmp_path, resume):
-    runs.check(tmp_path / "new", config, resume=resume)
-    runs.check(tmp_path, config, resume=resume)
+    runs.check(tmp_path / "new", config, SPLIT, resume=resume)
+    runs.check(tmp_path, config, SPLIT, resume=resume)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_is_resumed_with_its_own_settings(config, tmp_path):
     for _ in range(2):
-        runs.check(tmp_path, config, resume=True)
+        runs.check(tmp_path, config, SPLIT, resume=True)
         runs.begin(tmp_path, config, SPLIT)
     assert read_config(tmp_path / "config.yaml") == config
 

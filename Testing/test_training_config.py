@@ -70,14 +70,15 @@ def test_a_change_is_a_number_however_it_is_written(read, change):
 
 
 def test_changes_reach_any_depth_and_leave_the_rest(read):
-    config = read("steps=9", "crops.size=[8, 8, 16]", "data.held_out=[P5]", "optimiser.clip=null")
-    assert (config.steps, config.crops.size, config.data.held_out) == (9, (8, 8, 16), ("P5",))
+    config = read("steps=9", "crops.size=[16, 16, 32]", "data.held_out=[P5]", "optimiser.clip=null")
+    assert (config.steps, config.crops.size, config.data.held_out) == (9, (16, 16, 32), ("P5",))
     assert (config.optimiser.clip, config.optimiser.momentum) == (None, 0.9)
     assert config.data.split == "split.json"
 
 
 def test_a_change_makes_a_section_that_the_file_does_not_have(read):
-    assert read("network.channels=[4, 8]", "subsets.sampler=hard").network.channels == (4, 8)
+    config = read("network.channels=[4, 8, 8, 8]", "subsets.sampler=hard")
+    assert config.network.channels == (4, 8, 8, 8)
     assert read("subsets.sampler=hard").subsets.sampler == "hard"
 
 
@@ -141,6 +142,9 @@ def test_the_same_method_named_again_inherits(write):
         ("data.phantom_share=1.1", "data.phantom_share: .*less than or equal to 1"),
         ("data.spacing=fine", "data.spacing: .*valid number"),
         ("steps=1.5", "steps: .*integer"),
+        ("crops.size=[32, 32, 40]", r"\(32, 32, 40\) are not multiples of 16"),
+        ("crops.size=[0, 32, 32]", "crops.size.0"),
+        ("network.channels=[4, 8]", "2 channels, but 4 decoder_channels"),
         ("crops.size=[8, 8]", "crops.size"),
         ("data.split=null", "data.split: "),
     ],
@@ -201,9 +205,9 @@ def test_settings_cannot_change_once_read(read):
 
 def test_differences_are_named_with_both_values(read):
     assert differences(read(), read()) == {}
-    changed = read("crops.size=[8, 8, 8]", "method.alpha=0.5", "seed=2")
+    changed = read("crops.size=[16, 16, 16]", "method.alpha=0.5", "seed=2")
     assert differences(read(), changed) == {
-        "crops.size": ((32, 48, 64), (8, 8, 8)),
+        "crops.size": ((32, 48, 64), (16, 16, 16)),
         "method.alpha": (0.3, 0.5),
         "seed": (1, 2),
     }
@@ -216,3 +220,22 @@ def test_differences_between_methods_include_the_settings_that_only_one_has(read
     assert found["method.alpha"] == (0.3, 0.1)
     assert found["method.weights"] == ("softmax", None)
     assert "method.every" not in found
+
+
+def test_naming_another_method_drops_the_settings_of_the_one_before(read):
+    config = read("method.name=lckd", "method.every=9")
+    assert config.method == read("method={name: lckd, every: 9}").method
+
+
+def test_a_change_that_is_no_value_is_refused(read):
+    with pytest.raises(ValueError, match=r"'steps=\[': not a value"):
+        read("steps=[")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("base: run.yaml", "is its own base"), ("base: 3", "base is 3, not the name of a file")],
+)
+def test_a_base_that_is_none_is_refused(write, text, message):
+    with pytest.raises(ValueError, match=rf"run\.yaml: {message}"):
+        read_config(write(text))

@@ -13,7 +13,8 @@ from metakd.phantom import PhantomSettings, make_phantom, write_phantom
 from metakd_training import runs
 from metakd_training.checkpoint import load_state
 from metakd_training.config import read_config, write_config
-from metakd_training.fit import Run, fit, read_lists
+from metakd_training.data.splits import read_lists
+from metakd_training.fit import Run, fit
 from metakd_training.launch import Launch, make_fabric
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -18,8 +18,9 @@ from metakd_training import runs
 from metakd_training.config import Config, differences, read_config
 from metakd_training.data.draws import whole_patient
 from metakd_training.data.patients import Patients
+from metakd_training.data.splits import read_lists
 from metakd_training.figures import methods_figure
-from metakd_training.fit import fit, read_lists
+from metakd_training.fit import fit
 from metakd_training.launch import Launch
 from metakd_training.subsets import all_subsets
 from metakd_training.tasks.segmentation import Segmentation

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+Side = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
@@ -66,7 +67,7 @@ class Crops(Section):
         augment: deform and recolour; crops alone without.
     """
 
-    size: tuple[int, int, int]
+    size: tuple[Side, Side, Side]
     tumour_share: Probability = 2 / 3
     augment: bool = True
 
@@ -74,8 +75,8 @@ class Crops(Section):
 class Network(Section):
     """Arguments of `metakd.network.MetaKDNet`."""
 
-    channels: tuple[int, ...] = (16, 32, 64, 96)
-    decoder_channels: tuple[int, ...] = (32, 32, 64, 96)
+    channels: tuple[Side, ...] = (16, 32, 64, 96)
+    decoder_channels: tuple[Side, ...] = (32, 32, 64, 96)
 
 
 class Subsets(Section):
@@ -202,6 +203,16 @@ class Config(Section):
     validate_every: Count = 1000
     save_every: Annotated[int, Field(ge=1)] = 250
 
+    @model_validator(mode="after")
+    def _fits(self) -> Config:
+        """Each scale of the network halves the grid."""
+        scales, widths = len(self.network.channels), len(self.network.decoder_channels)
+        if scales != widths:
+            raise ValueError(f"network: {scales} channels, but {widths} decoder_channels")
+        if any(side % 2**scales for side in self.crops.size):
+            raise ValueError(f"crops.size: {self.crops.size} are not multiples of {2**scales}")
+        return self
+
 
 def read_config(path: Path, changes: list[str] | None = None) -> Config:
     """Read a YAML file and apply changes such as ``method.alpha=0.2``.
@@ -233,37 +244,53 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in above:
+        raise ValueError(f"{path}: is its own base")
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid YAML ({_one_line(error)})") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: holds no settings; see training/configs")
     base = settings.pop("base", None)
-    return _merged(_read(path.parent / base), settings) if base else settings
+    if base is None:
+        return settings
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: base is {base!r}, not the name of a file")
+    return _merged(_read(path.parent / base, (*above, path)), settings)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        same = both and value.get("name", old.get("name")) == old.get("name")
-        merged[key] = _merged(old, value) if same else value
+        sections = isinstance(old, dict) and isinstance(value, dict)
+        renamed = sections and "name" in old and value.get("name", old["name"]) != old["name"]
+        merged[key] = _merged(old, value) if sections and not renamed else value
     return merged
 
 
 def _apply(settings: dict[str, Any], change: str) -> None:
-    name, equals, value = change.partition("=")
+    name, equals, text = change.partition("=")
     if not equals:
         raise ValueError(f"'{change}': settings are changed by name=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"'{change}': not a value ({_one_line(error)})") from error
     *sections, key = name.split(".")
     for section in sections:
         settings = settings.setdefault(section, {})
         if not isinstance(settings, dict):
             raise ValueError(f"'{change}': {section} is no section")
-    settings[key] = yaml.safe_load(value)
+    if key == "name" and settings.get(key, value) != value:
+        settings.clear()  # another method has other settings, as with `base`
+    settings[key] = value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -279,8 +306,10 @@ def _in_words(error: ValidationError) -> str:
     problems = []
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
+        for method in ("metakd", "lckd", "dropout"):  # pydantic names the choice it tried
+            place = place.replace(f"method.{method}.", "method.")
         message = detail["msg"]
         if detail["type"] == "extra_forbidden":
             message = "no such setting"
-        problems.append(f"{place}: {message}")
+        problems.append(f"{place}: {message}" if place else message)
     return "; ".join(problems)

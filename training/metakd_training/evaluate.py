@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from metakd_training import runs
 from metakd_training.config import read_config
+from metakd_training.data.splits import read_lists
 from metakd_training.export import UNRELEASED, make_card, write_package
 from metakd_training.figures import contrasts_figure
-from metakd_training.fit import read_lists
 
 
 def evaluate_run(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from metakd.cases import Case, find_cases
+from metakd.cases import Case
 from metakd.contrasts import CONTRASTS
 from metakd.network import MetaKDNet
 from metakd.regions import REGIONS
@@ -20,10 +20,10 @@ from tqdm import tqdm
 from metakd_training import runs
 from metakd_training.board import Board
 from metakd_training.checkpoint import load_state, save_state
-from metakd_training.config import Config, Data, MetaKDSettings
+from metakd_training.config import Config, MetaKDSettings
 from metakd_training.data.draws import Draws, make_batch, whole_patient
 from metakd_training.data.patients import Patient, Patients
-from metakd_training.data.splits import choose, read_split
+from metakd_training.data.splits import Lists, read_lists
 from metakd_training.launch import Launch, make_fabric
 from metakd_training.methods import LogitTeacher, make_method
 from metakd_training.methods.method import Batch, Surroundings
@@ -32,38 +32,17 @@ from metakd_training.subsets import SubsetSampler, all_subsets
 from metakd_training.tasks.segmentation import Segmentation
 from metakd_training.validate import evaluating, subset_scores
 
-Lists = dict[str, list[Case]]
-
-
-def read_lists(data: Data) -> Lists:
-    """The cases of every list of the split; those held out are no training patients any more.
-
-    Raises `ValueError` and `metakd.study.StudyError` naming what is wrong.
-    """
-    cases = [case for c in data.cohorts for case in find_cases(Path(c.path), c.labels)]
-    split = read_split(Path(data.split))
-    if data.held_out is not None:
-        strangers = sorted(set(data.held_out) - set(split["train"]))
-        if strangers:
-            raise ValueError(f"held_out: {strangers} are not in the list train of {data.split}")
-        split["held_out"] = list(data.held_out)
-        split["train"] = [name for name in split["train"] if name not in data.held_out]
-    for key in ("train", "held_out"):
-        if not split.get(key):
-            raise ValueError(f"{data.split}: the list {key} is missing or empty")
-    places = [cohort.path for cohort in data.cohorts]
-    return {key: choose(cases, split, key, places) for key in split}
-
 
 def fit(config: Config, folder: Path, launch: Launch, *, resume: bool) -> None:
     """Carry out a run, or go on with it. Raises `ValueError` for what is wrong, before step one."""
-    runs.check(folder, config, resume=resume)
     lists = read_lists(config.data)
+    split = {key: [case.name for case in cases] for key, cases in lists.items()}
+    runs.check(folder, config, split, resume=resume)
     fabric = make_fabric(launch, config.precision)
     run = Run(config, folder, fabric)
     run.load_data(lists)
     if fabric.is_global_zero:
-        runs.begin(folder, config, {key: [c.name for c in cases] for key, cases in lists.items()})
+        runs.begin(folder, config, split)
     fabric.barrier()
     if resume:
         run.resume()

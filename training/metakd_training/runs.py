@@ -20,7 +20,10 @@ _PACKAGES = ("metakd", "metakd-training", "torch", "monai", "numpy", "SimpleITK"
              "lightning-fabric", "safetensors")  # fmt: skip
 
 
-def check(folder: Path, config: Config, *, resume: bool) -> None:
+Split = dict[str, list[str]]
+
+
+def check(folder: Path, config: Config, split: Split, *, resume: bool) -> None:
     """Raise `ValueError` when the folder holds another run, or one that is not to be resumed."""
     stored = folder / CONFIG
     if not stored.exists():
@@ -31,16 +34,20 @@ def check(folder: Path, config: Config, *, resume: bool) -> None:
     if changed:
         words = ", ".join(f"{name} was {a!r}, is {b!r}" for name, (a, b) in changed.items())
         raise ValueError(f"{folder}: holds a run with other settings ({words})")
+    if json.loads((folder / RECORD).read_text(encoding="utf-8"))["split"] != split:
+        raise ValueError(f"{folder}: the split has changed since this run began; begin another")
 
 
-def begin(folder: Path, config: Config, split: dict[str, list[str]]) -> None:
-    """Make a run's folder and write down what the run is."""
+def begin(folder: Path, config: Config, split: Split) -> None:
+    """Make a run's folder and write down what the run is; as it began, if it is resumed."""
+    if (folder / CONFIG).exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).write_text(json.dumps(_record(config, split), indent=2) + "\n", "utf-8")
     write_config(config, folder / CONFIG)
 
 
-def _record(config: Config, split: dict[str, list[str]]) -> dict[str, Any]:
+def _record(config: Config, split: Split) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "git_revision": _git_revision(),

@@ -19,10 +19,10 @@ class Chance:
 
     def __init__(self, *key: int | str, device: torch.device | None = None) -> None:
         digest = hashlib.sha256(repr(key).encode()).digest()
-        seed = int.from_bytes(digest[:7], "big")
+        seed, noise_seed = (int.from_bytes(part, "big") for part in (digest[:7], digest[7:14]))
         self.device = device or torch.device("cpu")
         self.generator = torch.Generator().manual_seed(seed)
-        self._noise = torch.Generator(self.device).manual_seed(seed)
+        self._noise = torch.Generator(self.device).manual_seed(noise_seed)
 
     def happens(self, probability: float) -> bool:
         """True with this probability."""

@@ -14,9 +14,34 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from metakd.cases import Case
+from metakd.cases import Case, find_cases
+
+from metakd_training.config import Data
+
+Lists = dict[str, list[Case]]
+"""The cases of each list of a split."""
 
 _TIME_POINT = re.compile(r"(BraTS-[A-Za-z]+-\d+)-\d+")
+
+
+def read_lists(data: Data) -> Lists:
+    """The cases of every list of the split; those held out are no training patients any more.
+
+    Raises `ValueError` and `metakd.study.StudyError` naming what is wrong.
+    """
+    cases = [case for c in data.cohorts for case in find_cases(Path(c.path), c.labels)]
+    split = read_split(Path(data.split))
+    if data.held_out is not None:
+        strangers = sorted(set(data.held_out) - set(split["train"]))
+        if strangers:
+            raise ValueError(f"held_out: {strangers} are not in the list train of {data.split}")
+        split["held_out"] = list(data.held_out)
+        split["train"] = [name for name in split["train"] if name not in data.held_out]
+    for key in ("train", "held_out"):
+        if not split.get(key):
+            raise ValueError(f"{data.split}: the list {key} is missing or empty")
+    places = [cohort.path for cohort in data.cohorts]
+    return {key: choose(cases, split, key, places) for key in split}
 
 
 def patient_of(case_name: str) -> str:

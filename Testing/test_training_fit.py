@@ -7,15 +7,19 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from metakd.phantom import PhantomSettings, make_phantom, write_phantom
 from metakd_training import runs
 from metakd_training.checkpoint import load_state
 from metakd_training.config import read_config, write_config
+from metakd_training.data.draws import whole_patient
 from metakd_training.data.splits import read_lists
 from metakd_training.fit import Run, fit
 from metakd_training.launch import Launch, make_fabric
+from metakd_training.validate import subset_scores
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 CPU = Launch("cpu", 1)
@@ -161,22 +165,53 @@ def test_the_inner_level_sees_neither_held_out_nor_validation_patients(config, c
     assert not torch.equal(states[0]["logits"], states[1]["logits"])  # the outer level does
 
 
-def test_two_patients_are_learned_by_heart(config, tmp_path):
-    path = config(
-        "crops={size: [40, 48, 40], tumour_share: 0, augment: false}",
-        "network={channels: [16, 32], decoder_channels: [16, 32]}",
+def write_patient(folder, seed, centre):
+    """A head of 4 mm voxels with a tumour of three shells, each with its own grey in a contrast."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    place = np.stack(np.meshgrid(*[np.arange(40)] * 3, indexing="ij"), axis=-1)
+    inside = np.linalg.norm(place - 20, axis=-1) < 18
+    distance = np.linalg.norm(place - centre, axis=-1)
+    labels = np.select([distance < 6, distance < 8, distance < 11], [3, 1, 2], 0) * inside
+    greys = {"t1": (50, 40, 45, 60), "t1c": (50, 40, 45, 99), "t2": (50, 80, 90, 70),
+             "flair": (50, 70, 95, 75)}  # fmt: skip
+    for name, values in greys.items():
+        grey = np.array(values)[labels] + rng.normal(0, 3, labels.shape)
+        write(folder / f"{name}.nii.gz", (grey * inside).astype(np.float32))
+    write(folder / "seg.nii.gz", labels.astype(np.uint8))
+
+
+def write(path, values):
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((4.0, 4.0, 4.0))
+    sitk.WriteImage(image, str(path))
+
+
+def test_two_patients_are_learned_by_heart(tmp_path):
+    cohort = tmp_path / "cohort"
+    cohort.mkdir()
+    for seed, centre in ((1, (14, 18, 20)), (2, (24, 22, 16)), (3, (20, 20, 20))):
+        write_patient(cohort / f"p{seed}", seed, centre)
+    split = {"train": ["p1", "p2"], "held_out": ["p3"]}
+    (cohort / "split.json").write_text(json.dumps(split))
+    path = tmp_path / "config.yaml"
+    path.write_text(SETTINGS.format(cohort=cohort, cache=tmp_path / "cache"))
+    changes = [
+        "crops={size: [40, 40, 40], tumour_share: 0, augment: false}",
+        "network={channels: [16, 16], decoder_channels: [32, 16]}",
         "method={name: dropout}",
         "subsets={sampler: full, full_pass: false}",
-        "optimiser={learning_rate: 1e-2, batch: 2, fix_statistics_at: 40, ema: 0.9}",
+        "optimiser={learning_rate: 2e-2, batch: 2, clip: 1.0, fix_statistics_at: 80, ema: 0.5}",
         "steps=160",
         "save_every=160",
-    )
-    fabric = make_fabric(CPU, "fp32")
-    run = Run(read_config(path), tmp_path, fabric)
+    ]
+    run = Run(read_config(path, changes), tmp_path, make_fabric(CPU, "fp32"))
     run.load_data(read_lists(run.config.data))
     run.fit()
-    run.held_out = [run.pools["train"][0], run.pools["train"][1]]
-    scores = run._scores(run.average.module, torch.ones(1, 4, dtype=torch.bool))
+    learned = (whole_patient(patient, torch.device("cpu")) for patient in run.pools["train"])
+    everything = torch.ones(1, 4, dtype=torch.bool)
+    scores = subset_scores(run.average.module, run.task, learned, everything, 3)
+    assert scores.shape == (2, 1, 3)
     assert scores.min() > 0.95, scores
 
 

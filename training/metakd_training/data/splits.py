@@ -32,11 +32,13 @@ def read_lists(data: Data) -> Lists:
     cases = [case for c in data.cohorts for case in find_cases(Path(c.path), c.labels)]
     split = read_split(Path(data.split))
     if data.held_out is not None:
-        strangers = sorted(set(data.held_out) - set(split["train"]))
+        train = split.get("train", [])
+        strangers = sorted(set(data.held_out) - set(train))
         if strangers:
             raise ValueError(f"held_out: {strangers} are not in the list train of {data.split}")
         split["held_out"] = list(data.held_out)
-        split["train"] = [name for name in split["train"] if name not in data.held_out]
+        split["train"] = [name for name in train if name not in data.held_out]
+        _refuse_leaks(Path(data.split), split)  # another time point of one who is held out
     for key in ("train", "held_out"):
         if not split.get(key):
             raise ValueError(f"{data.split}: the list {key} is missing or empty")

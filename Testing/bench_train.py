@@ -69,8 +69,11 @@ def _config(path: Path, folder: Path, precision: str, steps: int) -> Config:
 
 def _measure(config: Config, folder: Path) -> dict[str, object]:
     fabric = make_fabric(Launch(devices=1), config.precision)
-    run = Run(config, folder, fabric)
-    run.load_data(read_lists(config.data))
+    lists = read_lists(config.data)
+    run = Run(
+        config, folder, fabric, {key: [c.name for c in cases] for key, cases in lists.items()}
+    )
+    run.load_data(lists)
     cuda = fabric.device.type == "cuda"
     batches = run._loader()
     if cuda:

@@ -1,10 +1,12 @@
 """Comparison, evaluation and export of runs, on phantoms."""
 
 import csv
+import hashlib
 import json
 
 import numpy as np
 import pytest
+import yaml
 from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, subset_name
 from metakd.model import read_package
 from metakd.phantom import PhantomSettings, make_phantom, write_phantom
@@ -14,8 +16,18 @@ from metakd_training.checkpoint import load_state
 from metakd_training.cli import main
 from metakd_training.compare import Contender, as_markdown, compare, interval
 from metakd_training.config import read_config
-from metakd_training.export import check_evaluation, make_card, weights, write_package
+from metakd_training.evaluate import evaluate_run
+from metakd_training.export import (
+    UNRELEASED,
+    check_evaluation,
+    make_card,
+    read_description,
+    weights,
+    write_package,
+)
 from metakd_training.figures import contrasts_figure, gain
+from metakd_training.fit import fit
+from metakd_training.launch import Launch
 from PIL import Image
 
 COMMON = """
@@ -180,17 +192,18 @@ def test_a_run_is_evaluated_and_exported_with_its_figures(compared, folder, tmp_
     assert set(model.settings["importance"]) == {c.value for c in CONTRASTS}
 
 
-def test_only_this_network_on_all_validation_patients_gets_into_a_card(compared, folder):
-    network, split = runs.trained_network(compared[0] / "dropout/seed1"), folder / "split.json"
-    import hashlib
-
+def test_only_this_network_on_all_validation_patients_gets_into_a_card(compared):
+    network = runs.trained_network(compared[0] / "dropout/seed1")
     sha256 = hashlib.sha256(weights(network)).hexdigest()
-    check_evaluation({"weights_sha256": sha256, "cases": ["p5"]}, network, split)
+    good = {"weights_sha256": sha256, "cases": ["p5"], "dice": {}}
+    check_evaluation(good, network, ["p5"])
     with pytest.raises(ValueError, match="other weights"):
-        check_evaluation({"weights_sha256": "0" * 64, "cases": ["p5"]}, network, split)
+        check_evaluation({**good, "weights_sha256": "0" * 64}, network, ["p5"])
     for cases in (["p1"], ["p1", "p5"], []):
         with pytest.raises(ValueError, match="validation patients"):
-            check_evaluation({"weights_sha256": sha256, "cases": cases}, network, split)
+            check_evaluation({**good, "cases": cases}, network, ["p5"])
+    with pytest.raises(ValueError, match=r"not a summary\.json"):
+        check_evaluation({}, network, ["p5"])
 
 
 def test_the_same_weights_are_the_same_bytes(compared, tmp_path):
@@ -205,7 +218,7 @@ def test_the_same_weights_are_the_same_bytes(compared, tmp_path):
 
 
 def test_a_split_is_drawn_once_and_then_fixed(folder, tmp_path, monkeypatch, capsys):
-    path = tmp_path / "split.json"
+    path = tmp_path / "splits" / "split.json"
     arguments = ("split", folder, "--shares", "train=2", "val=0.2", "--output", path)
     with pytest.raises(SystemExit):  # counts and fractions do not mix
         command(monkeypatch, *arguments)
@@ -220,3 +233,77 @@ def test_a_split_is_drawn_once_and_then_fixed(folder, tmp_path, monkeypatch, cap
     assert end.value.code == 2
     assert "exists" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_what_would_fail_after_hours_is_refused_first(folder, tmp_path):
+    plain = folder / "dropout.yaml"
+    for paths, seeds, options, message in (
+        ([plain], [1], {"key": "valid"}, "the list valid is missing"),
+        ([plain], [1, 1], {}, "stands twice"),
+        ([plain, plain], [1], {}, "stands twice"),
+        ([plain], [1], {"name": "a/b"}, "no plain name"),
+        ([], [1], {}, "no configuration"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compare(paths, seeds, tmp_path, accelerator="cpu", **options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_nothing_is_scored_on_patients_that_were_trained_on(compared, folder, tmp_path):
+    """A split that was edited after the run began would make them validation patients."""
+    path = folder / "split.json"
+    before = path.read_text()
+    path.write_text(json.dumps({"train": ["p5"], "held_out": ["p3"], "val": ["p1"]}))
+    try:
+        with pytest.raises(ValueError, match="the split has changed"):
+            evaluate_run(compared[0] / "dropout/seed1", tmp_path)
+        with pytest.raises(ValueError, match="the split has changed"):
+            compare([folder / "dropout.yaml"], [1], compared[0], accelerator="cpu")
+    finally:
+        path.write_text(before)
+
+
+def test_a_teacher_knows_no_patient_that_its_pupil_must_not_know(compared, folder, tmp_path):
+    settings = yaml.safe_load((folder / "dropout.yaml").read_text())
+    teacher = str(compared[0] / "dropout/seed1")
+    settings["method"] = {"name": "metakd", "logit_teacher": teacher}
+    settings["data"]["split"] = str(tmp_path / "split.json")
+    (tmp_path / "pupil.yaml").write_text(yaml.safe_dump(settings))
+    for train, held_out, sound in (("p1", "p5", True), ("p5", "p1", False)):
+        split = {"train": [train], "held_out": [held_out], "val": ["p3"]}
+        (tmp_path / "split.json").write_text(json.dumps(split))
+        arguments = (read_config(tmp_path / "pupil.yaml"), tmp_path / held_out, Launch("cpu", 1))
+        if sound:
+            fit(*arguments, resume=False)
+        else:
+            with pytest.raises(ValueError, match="was trained on p1"):
+                fit(*arguments, resume=False)
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(compared, folder):
+    run = compared[0] / "metakd/seed1"
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    config = read_config(run / runs.CONFIG)
+    fit(config, run, Launch("cpu", 1), resume=True)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_card_and_a_package_are_not_spoiled_by_bad_input(compared, folder, tmp_path):
+    (tmp_path / "card.yaml").write_text("version: 1")
+    with pytest.raises(ValueError, match=r"card\.yaml: lacks authors"):
+        read_description(tmp_path / "card.yaml")
+    (tmp_path / "card.yaml").write_text("version: [")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        read_description(tmp_path / "card.yaml")
+    network = runs.trained_network(compared[0] / "dropout/seed1")
+    card = make_card(network, description=UNRELEASED, spacing=4.0, evaluation=None)
+    write_package(tmp_path / "package", card, network)
+    with pytest.raises(ValueError, match="exists; choose another folder"):
+        write_package(tmp_path / "package", card, network)
+
+
+def test_subsets_that_nobody_was_measured_with_are_left_open(tmp_path):
+    table = {subset_name(s): {"WT": 0.5, "TC": 0.5, "ET": 0.5} for s in SUBSETS if len(s) < 3}
+    assert gain(table, Contrast.T1, Region.WT) == 0
+    contrasts_figure(table, "title", tmp_path / "figure.png")
+    assert np.isnan(gain({}, Contrast.T1, Region.WT))

@@ -110,12 +110,12 @@ def test_a_list_is_replaced_as_a_whole(write):
     assert config.data.held_out == ("P9",)
 
 
-def test_another_method_or_optimiser_inherits_no_settings(write):
+def test_another_method_inherits_no_settings_another_optimiser_does(write):
     write(name="root.yaml")
     text = "base: root.yaml\nmethod: {name: lckd}\noptimiser: {name: adamw}\n"
     config = read_config(write(text))
     assert (config.method.name, config.method.alpha, config.method.every) == ("lckd", 0.1, 500)
-    assert (config.optimiser.momentum, config.optimiser.clip) == (0.99, None)
+    assert (config.optimiser.name, config.optimiser.clip) == ("adamw", 2.0)
 
 
 def test_the_same_method_named_again_inherits(write):
@@ -239,3 +239,16 @@ def test_a_change_that_is_no_value_is_refused(read):
 def test_a_base_that_is_none_is_refused(write, text, message):
     with pytest.raises(ValueError, match=rf"run\.yaml: {message}"):
         read_config(write(text))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_of_changes_does_not_matter(read, order):
+    changes = ["method.every=9", "method.name=lckd", "optimiser.batch=2", "optimiser.name=adamw"]
+    config = read(*changes[::order])
+    assert (config.method.name, config.method.every) == ("lckd", 9)
+    assert (config.optimiser.name, config.optimiser.batch) == ("adamw", 2)
+
+
+def test_hard_subsets_need_scores(read):
+    with pytest.raises(ValueError, match="set validate_every"):
+        read("subsets.sampler=hard", "validate_every=0")

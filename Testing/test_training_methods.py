@@ -8,6 +8,7 @@ from metakd.network import MetaKDNet
 from metakd_training.config import DropoutSettings, LCKDSettings, MetaKDSettings
 from metakd_training.methods import make_method
 from metakd_training.methods.distillation import pairwise, whole
+from metakd_training.methods.lckd import best_of_each
 from metakd_training.methods.method import Batch, Surroundings
 from metakd_training.tasks.segmentation import Segmentation
 from torch import nn
@@ -118,6 +119,21 @@ def test_a_parts_distance_is_measured_where_it_lies():
                      students=torch.tensor([[False, True]]), coefficients=coefficients,
                      parts=torch.eye(2)[None], distance="l1")  # fmt: skip
     assert found.item() == pytest.approx((1 * 1 + 10 * 3) / 2)
+
+
+@pytest.mark.parametrize("volume", [8.0, 1.0, 0.05])
+def test_a_small_parts_distance_is_a_mean_too(volume):
+    """Parts are pooled to the features' grid: a small region is a fraction of one place."""
+    found = pairwise([torch.zeros(1, 1, 8), torch.ones(1, 1, 8)], distance="l1",
+                     teachers=torch.tensor([[True, False]]), students=torch.tensor([[False, True]]),
+                     coefficients=torch.ones(1, 2, 2), parts=torch.full((1, 1, 8), volume / 8)
+                     )  # fmt: skip
+    assert found.item() == pytest.approx(1)
+
+
+def test_an_output_on_which_nobody_is_ahead_elects_nobody():
+    scores = torch.tensor([[0.0, 1.0, 0.2], [0.0, 1.0, 0.5], [0.0, 1.0, 0.5]])
+    assert best_of_each(scores).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("teachers", ["available", "all"])

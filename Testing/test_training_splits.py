@@ -144,7 +144,7 @@ def test_a_drawn_split_is_the_same_on_every_machine():
         ({"train": 0.8, "val": -0.1}, "above 0"),
         ({"train": 0.8, "val": float("nan")}, "at most 1"),
         ({"train": 10, "val": 0.5}, "at most 1"),
-        ({"train": 10, "val": 1}, "from 2"),
+        ({"train": 60, "val": 50}, "but there are"),
         ({}, "fractions"),
         ({"train": 18, "val": 3}, "21 patients, but there are 20"),
         ({"train": 0.8, "val": 0.01}, "share val: 0.01 of 20 patients"),

@@ -20,7 +20,7 @@ class Board:
     """Writes a run's events; after `--resume` those of steps that are made again are dropped."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._writer = SummaryWriter(str(folder / "events"), purge_step=step)
+        self._writer = SummaryWriter(str(folder / "events"), purge_step=step + 1)
 
     def numbers(self, step: int, numbers: Mapping[str, float]) -> None:
         """Scalars by name."""
@@ -28,12 +28,13 @@ class Board:
             self._writer.add_scalar(_readable(name), number, step)
 
     def scores(self, step: int, scores: Tensor) -> None:
-        """Dice (15, 3) of each subset and region, and their means."""
+        """Dice (15, 3) of each subset and region, NaN where not measured, and their means."""
+        names = [subset_name(subset) for subset in SUBSETS] + ["mean"]
         for place, region in enumerate(REGIONS):
-            self._writer.add_scalar(f"Dice {region.value}/mean", scores[:, place].mean(), step)
-            for subset, score in zip(SUBSETS, scores[:, place], strict=True):
-                tag = f"Dice {region.value}/{subset_name(subset)}"
-                self._writer.add_scalar(tag, score, step)
+            column = scores[:, place]
+            for name, score in zip(names, [*column, column.nanmean()], strict=True):
+                if not score.isnan():
+                    self._writer.add_scalar(f"Dice {region.value}/{name}", score, step)
 
     def picture(self, step: int, name: str, patient: Batch, logits: Tensor) -> None:
         """A slice through the tumour: each contrast, the truth, the result."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
-from typing import Any
 
-import yaml
 from metakd.cases import find_cases
 
 from metakd_training import runs
@@ -15,7 +15,13 @@ from metakd_training.compare import compare
 from metakd_training.config import read_config
 from metakd_training.data.splits import make_split
 from metakd_training.evaluate import evaluate_run
-from metakd_training.export import UNRELEASED, check_evaluation, make_card, write_package
+from metakd_training.export import (
+    UNRELEASED,
+    check_evaluation,
+    make_card,
+    read_description,
+    write_package,
+)
 from metakd_training.fit import fit
 from metakd_training.launch import Launch
 
@@ -26,16 +32,21 @@ def main() -> None:
     try:
         arguments.run(arguments)
     except (ValueError, OSError) as error:
-        _parser().exit(2, f"metakd-train: {error}\n")
+        first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+        _parser().exit(2, f"metakd-train: {error}\n" if first else "")
+    except KeyboardInterrupt:
+        _parser().exit(130, "metakd-train: stopped; a run goes on from its last checkpoint "
+                       "with --resume\n")  # fmt: skip
 
 
 def _parse() -> argparse.Namespace:
     """Settings to change may stand anywhere behind the configuration, options between them."""
     arguments, rest = _parser().parse_known_args()
-    if rest and not ("changes" in arguments and all("=" in r and r[0] != "-" for r in rest)):
+    takes_changes = "changes" in arguments or "configs" in arguments
+    if rest and not (takes_changes and all("=" in r and r[0] != "-" for r in rest)):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        arguments.changes += rest
+        (arguments.changes if "changes" in arguments else arguments.configs).extend(rest)
     return arguments
 
 
@@ -118,7 +129,8 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    description = _read_yaml(arguments.card) if arguments.card else UNRELEASED
+    _note_unfinished(arguments)
+    description = read_description(arguments.card) if arguments.card else UNRELEASED
     table = evaluate_run(
         arguments.run_folder,
         arguments.output,
@@ -146,20 +158,27 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    config = read_config(arguments.run_folder / runs.CONFIG)
-    network = runs.trained_network(arguments.run_folder, _CHECKPOINTS[arguments.checkpoint])
+    _note_unfinished(arguments)
+    run = arguments.run_folder
+    network = runs.trained_network(run, _CHECKPOINTS[arguments.checkpoint])
     evaluation = None
     if arguments.evaluation:
         evaluation = json.loads(arguments.evaluation.read_text(encoding="utf-8"))
-        check_evaluation(evaluation, network, Path(config.data.split))
+        check_evaluation(evaluation, network, runs.patients(run, "val"))
     card = make_card(
         network,
-        description=_read_yaml(arguments.card),
-        spacing=config.data.spacing,
+        description=read_description(arguments.card),
+        spacing=read_config(run / runs.CONFIG).data.spacing,
         evaluation=evaluation,
     )
     write_package(arguments.output, card, network)
     print(arguments.output)
+
+
+def _note_unfinished(arguments: argparse.Namespace) -> None:
+    words = runs.unfinished(arguments.run_folder)
+    if words:
+        print(f"metakd-train: warning: {arguments.run_folder} {words}", file=sys.stderr)
 
 
 def _split(arguments: argparse.Namespace) -> None:
@@ -168,16 +187,14 @@ def _split(arguments: argparse.Namespace) -> None:
     shares = {}
     for share in arguments.shares:
         key, _, amount = share.partition("=")
+        if key in shares or not amount.replace(".", "", 1).isdigit():
+            raise ValueError(f"--shares {share}: give each list once, as train=0.7 or train=280")
         shares[key] = int(amount) if amount.isdigit() else float(amount)
     cases = [case for path in arguments.cohorts for case in find_cases(path)]
     lists = make_split(cases, shares, arguments.seed)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")
     print(f"{arguments.output}: " + ", ".join(f"{k} {len(v)}" for k, v in lists.items()))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
 
 
 _CHECKPOINTS = {"last": runs.LAST, "best": runs.BEST}

@@ -78,9 +78,7 @@ def compare(
     Raises `ValueError` when the configurations differ in anything but method and subsets.
     """
     configs = {path.stem: read_config(path, list(changes)) for path in paths}
-    if len(configs) < len(paths):
-        raise ValueError("two configurations have one name; rename one")
-    _check_fair(configs)
+    _check(configs, paths, seeds, name, key)
     contenders = []
     for stem, config in configs.items():
         seeded = {seed: config.model_copy(update={"seed": seed}) for seed in seeds}
@@ -89,6 +87,8 @@ def compare(
             for seed, one in seeded.items()
         ]
         contenders.append(_contender(stem, measured))
+    if len({c.patients for c in contenders}) > 1:
+        raise ValueError(f"{folder}: the runs were scored on different patients")
     text = as_markdown(contenders, len(seeds), key)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     methods_figure(
@@ -100,18 +100,33 @@ def compare(
     return text
 
 
-def _check_fair(configs: Mapping[str, Config]) -> None:
+def _check(
+    configs: Mapping[str, Config], paths: Sequence[Path], seeds: Sequence[int], name: str, key: str
+) -> None:
+    """Find what would only fail, or mislead, after hours."""
+    if not configs:
+        raise ValueError("no configuration to compare")
+    if len(configs) < len(paths) or len(set(seeds)) < len(seeds):
+        raise ValueError("a configuration or a seed stands twice; each counts once")
+    if Path(name).name != name:
+        raise ValueError(f"--name {name}: is no plain name")
     (first, reference), *others = configs.items()
-    for name, config in others:
-        unfair = [key for key in differences(reference, config) if not key.startswith(_MAY_DIFFER)]
+    if not read_lists(reference.data).get(key):
+        raise ValueError(f"{reference.data.split}: the list {key} is missing or empty")
+    for other, config in others:
+        changed = differences(reference, config)
+        unfair = [setting for setting in changed if not setting.startswith(_MAY_DIFFER)]
         if unfair:
             raise ValueError(
-                f"{first} and {name} differ in {', '.join(unfair)}: only method and subsets may"
+                f"{first} and {other} differ in {', '.join(unfair)}: only method and subsets may"
             )
 
 
 def _measured(config: Config, run: Path, key: str, accelerator: str) -> dict[str, Any]:
     """Fit one run unless it is finished, and score it unless it is scored."""
+    lists = read_lists(config.data)
+    if run.exists():
+        runs.check_split(run, {name: [c.name for c in cases] for name, cases in lists.items()})
     stored = run / f"scores_{key}.json"
     if stored.exists() and not differences(read_config(run / runs.CONFIG), config):
         known: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
@@ -119,9 +134,11 @@ def _measured(config: Config, run: Path, key: str, accelerator: str) -> dict[str
     fit(config, run, Launch(accelerator, 1), resume=run.exists())
     network = runs.trained_network(run)
     device = choose_device(accelerator)
-    cases = read_lists(config.data)[key]
     patients = Patients(
-        cases, spacing=config.data.spacing, stride=network.stride, cache=Path(config.data.cache)
+        lists[key],
+        spacing=config.data.spacing,
+        stride=network.stride,
+        cache=Path(config.data.cache),
     )
     batches = (whole_patient(patient, device) for patient in patients)
     scores = subset_scores(
@@ -146,8 +163,13 @@ def _contender(name: str, measured: Sequence[Mapping[str, Any]]) -> Contender:
 
 
 def interval(values: Array) -> Array:
-    """95 % percentile bootstrap interval (…, 2) of the mean over patients, values (patients, …)."""
+    """95 % percentile bootstrap interval (…, 2) of the mean over patients, values (patients, …).
+
+    NaN for one patient alone, or where nobody was measured.
+    """
     count = len(values)
+    if count < 2:
+        return np.full((*values.shape[1:], 2), np.nan)
     chosen = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
     means = np.nanmean(values[chosen], axis=1)
     return np.moveaxis(np.percentile(means, [2.5, 97.5], axis=0), 0, -1)
@@ -187,7 +209,7 @@ def _means_table(contenders: Sequence[Contender]) -> str:
             for i in map(_place, (r.value for r in _SHOWN))
         ]
         rows.append([c.name, *cells])
-    return "**Mean over the 15 subsets**\n\n" + _table(["", *(r.value for r in _SHOWN)], rows)
+    return "**Mean over the subsets**\n\n" + _table(["", *(r.value for r in _SHOWN)], rows)
 
 
 def _deviation(values: Array) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=0)]
 Side = Annotated[int, Field(ge=1)]
 
@@ -170,14 +171,14 @@ class Optimiser(Section):
     name: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Positive = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    momentum: Probability = 0.99
+    momentum: Fraction = 0.99
     schedule: Literal["cosine", "poly"] = "cosine"
     power: Positive = 0.9
     warmup: Count = 0
     batch: Annotated[int, Field(ge=1)] = 1
     accumulate: Annotated[int, Field(ge=1)] = 1
     clip: Positive | None = None
-    ema: Probability = 0.0
+    ema: Fraction = 0.0
     fix_statistics_at: Count | None = None
 
 
@@ -211,6 +212,8 @@ class Config(Section):
             raise ValueError(f"network: {scales} channels, but {widths} decoder_channels")
         if any(side % 2**scales for side in self.crops.size):
             raise ValueError(f"crops.size: {self.crops.size} are not multiples of {2**scales}")
+        if self.subsets.sampler == "hard" and not self.validate_every:
+            raise ValueError("subsets.sampler hard needs scores: set validate_every")
         return self
 
 
@@ -218,12 +221,13 @@ def read_config(path: Path, changes: list[str] | None = None) -> Config:
     """Read a YAML file and apply changes such as ``method.alpha=0.2``.
 
     ``base: other.yaml`` takes that file's settings, beside this one, for all that is not said
-    here; a section with another ``name`` (a method, an optimiser) starts afresh.
+    here; another method starts afresh.
 
     Raises `ValueError` naming the file and every setting that is wrong.
     """
     settings = _read(path)
-    for change in changes or []:
+    # Names first: with another method its settings start afresh, whatever the order.
+    for change in sorted(changes or [], key=lambda text: ".name=" not in text):
         _apply(settings, change)
     try:
         return Config.model_validate(settings)
@@ -245,6 +249,7 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    path = path.resolve()
     if path in above:
         raise ValueError(f"{path}: is its own base")
     try:
@@ -266,7 +271,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     for key, value in above.items():
         old = merged.get(key)
         sections = isinstance(old, dict) and isinstance(value, dict)
-        renamed = sections and "name" in old and value.get("name", old["name"]) != old["name"]
+        renamed = sections and key == "method" and value.get("name") not in (None, old.get("name"))
         merged[key] = _merged(old, value) if sections and not renamed else value
     return merged
 
@@ -284,7 +289,7 @@ def _apply(settings: dict[str, Any], change: str) -> None:
         settings = settings.setdefault(section, {})
         if not isinstance(settings, dict):
             raise ValueError(f"'{change}': {section} is no section")
-    if key == "name" and settings.get(key, value) != value:
+    if name == "method.name" and settings.get(key, value) != value:
         settings.clear()  # another method has other settings, as with `base`
     settings[key] = value
 

@@ -41,19 +41,22 @@ def evaluate_run(
     """
     config = read_config(run / runs.CONFIG)
     lists = read_lists(config.data)
-    if key not in lists:
-        raise ValueError(f"{config.data.split}: has no list {key}, only {', '.join(lists)}")
+    if not lists.get(key):
+        raise ValueError(f"{config.data.split}: the list {key} is missing or empty")
+    runs.check_split(run, {name: [case.name for case in cases] for name, cases in lists.items()})
     model = _as_used(run, checkpoint, description, config.data.spacing)
     cases = lists[key]
+    output.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(cases) * len(SUBSETS), unit="", leave=False) as bar:
         scores = evaluate(
             cases, SUBSETS, model, Options(device=device), lambda case, subset: bar.update()
         )
-    output.mkdir(parents=True, exist_ok=True)
+    if not scores:
+        raise ValueError(f"{key}: no patient has the contrasts of any subset")
     with OutputFiles() as files:
         Path(files.stage(output / "scores.csv")).write_text(as_csv(scores), "utf-8")
         Path(files.stage(output / "summary.json")).write_text(as_json(scores, model), "utf-8")
-        title = f"{run.name}: Dice, mean over {len(cases)} patients ({key})"
+        title = f"{run.resolve().name}: Dice, mean over {len(cases)} patients ({key})"
         contrasts_figure(summary(scores), title, Path(files.stage(output / "contrasts.png")))
     return as_table(scores)
 
@@ -63,6 +66,6 @@ def _as_used(run: Path, checkpoint: str, description: Mapping[str, Any], spacing
     network = runs.trained_network(run, checkpoint)
     card = make_card(network, description=description, spacing=spacing, evaluation=None)
     with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / run.name
+        package = Path(folder) / (run.resolve().name or "run")
         write_package(package, card, network)
         return read_package(package)

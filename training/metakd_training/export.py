@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from metakd import __version__
 from metakd.card import ARCHITECTURE, INTENDED_USE
 from metakd.contrasts import CONTRASTS, SUBSETS, subset_name
@@ -89,13 +90,19 @@ def _expected_dice(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
     cases = evaluation["cases"]
     return {
         "measured_on": f"{len(cases)} validation patients ({', '.join(cases)})",
-        "subsets": {subset_name(subset): evaluation["dice"][subset_name(subset)]
-                    for subset in SUBSETS},
+        "subsets": {name: evaluation["dice"][name] for name in map(subset_name, SUBSETS)
+                    if name in evaluation["dice"]},
     }  # fmt: skip
 
 
 def write_package(folder: Path, card: Mapping[str, Any], network: MetaKDNet) -> None:
-    """Write a package with 16-bit weights; the card gets their SHA-256 and the importance."""
+    """Write a package with 16-bit weights; the card gets their SHA-256 and the importance.
+
+    Raises `ValueError` where there is a package, or a part of one, already.
+    """
+    for name in (WEIGHTS, CARD):
+        if (folder / name).exists():
+            raise ValueError(f"{folder / name}: exists; choose another folder for the package")
     data = weights(network)
     importance = dict(zip((c.value for c in CONTRASTS), network.importance.tolist(), strict=True))
     settings = {
@@ -117,13 +124,28 @@ def weights(network: MetaKDNet) -> bytes:
     return save({name: values.half().contiguous() for name, values in state.items()})
 
 
-def check_evaluation(evaluation: Mapping[str, Any], network: MetaKDNet, split: Path) -> None:
+def check_evaluation(
+    evaluation: Mapping[str, Any], network: MetaKDNet, patients: Sequence[str]
+) -> None:
     """Raise `ValueError` unless this very network was evaluated on all validation patients."""
+    if not {"weights_sha256", "cases", "dice"} <= set(evaluation):
+        raise ValueError("the evaluation is not a summary.json of `metakd-train evaluate`")
     if evaluation["weights_sha256"] != hashlib.sha256(weights(network)).hexdigest():
         raise ValueError("the evaluation was made with other weights; evaluate this run's package")
-    wanted = sorted(json.loads(split.read_text(encoding="utf-8"))["val"])
-    if evaluation["cases"] != wanted:
+    if evaluation["cases"] != sorted(patients):
         raise ValueError(
-            f"the evaluation is of {evaluation['cases']}; a card needs the validation patients of "
-            f"{split}: {wanted} (metakd evaluate --only {split}:val)"
+            f"the evaluation is of {evaluation['cases']}; a card needs the run's validation "
+            f"patients: {sorted(patients)}"
         )
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """What a card says beyond figures, from YAML. Raises `ValueError` naming the file."""
+    try:
+        description = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    missing = set(UNRELEASED) - set(description if isinstance(description, dict) else ())
+    if missing:
+        raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}; see training/configs")
+    return dict(description)

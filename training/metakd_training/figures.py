@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, subset_name
+from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, ContrastSet, subset_name
 from metakd.regions import REGIONS, Region
 
 mpl.use("Agg")
@@ -41,16 +41,21 @@ def contrasts_figure(dice: Table, title: str, path: Path) -> None:
 def gain(dice: Table, contrast: Contrast, region: Region) -> float:
     """Mean over the non-empty subsets A without the contrast of Dice(A + contrast) − Dice(A)."""
     steps = [
-        dice[subset_name(subset | {contrast})][region.value]
-        - dice[subset_name(subset)][region.value]
+        _dice(dice, subset | {contrast}, region) - _dice(dice, subset, region)
         for subset in SUBSETS
         if contrast not in subset
     ]
-    return float(np.mean(steps))
+    measured = [step for step in steps if np.isfinite(step)]
+    return float(np.mean(measured)) if measured else np.nan
+
+
+def _dice(dice: Table, subset: ContrastSet, region: Region) -> float:
+    """NaN where no patient has the contrasts."""
+    return dice.get(subset_name(subset), {}).get(region.value, np.nan)
 
 
 def _draw_grid(axes: plt.Axes, dice: Table) -> None:
-    values = np.array([[dice[subset_name(s)][r.value] for r in _SHOWN] for s in SUBSETS])
+    values = np.array([[_dice(dice, s, r) for r in _SHOWN] for s in SUBSETS])
     left = len(CONTRASTS) - 0.5
     axes.imshow(
         values, cmap="viridis", vmin=0, vmax=1, aspect="auto",
@@ -61,7 +66,8 @@ def _draw_grid(axes: plt.Axes, dice: Table) -> None:
             colour = _INK if contrast in subset else _FAINT
             axes.plot(column, row, "o", color=colour, markersize=9)
         for column, value in enumerate(values[row]):
-            axes.text(left + column + 0.5, row, f"{value:.2f}", ha="center", va="center",
+            figure = f"{value:.2f}" if np.isfinite(value) else "–"
+            axes.text(left + column + 0.5, row, figure, ha="center", va="center",
                       color="white" if value < 0.6 else _INK)  # fmt: skip
     places = [*range(len(CONTRASTS)), *(left + i + 0.5 for i in range(len(_SHOWN)))]
     names = [c.label for c in CONTRASTS] + [r.value for r in _SHOWN]
@@ -75,7 +81,7 @@ def _draw_grid(axes: plt.Axes, dice: Table) -> None:
 
 def _draw_gains(axes: plt.Axes, dice: Table) -> None:
     for group, region in enumerate(_SHOWN):
-        gains = [gain(dice, contrast, region) for contrast in CONTRASTS]
+        gains = np.nan_to_num([gain(dice, contrast, region) for contrast in CONTRASTS])
         rows = [group * (len(CONTRASTS) + 1) + i for i in range(len(CONTRASTS))]
         axes.barh(rows, gains, color=_METHOD_COLOURS[1])
         for row, contrast, value in zip(rows, CONTRASTS, gains, strict=True):
@@ -85,6 +91,7 @@ def _draw_gains(axes: plt.Axes, dice: Table) -> None:
         axes.text(0, rows[0] - 0.9, region.title, fontweight="bold", color=_INK)
     axes.invert_yaxis()
     axes.set_yticks([])
+    axes.margins(x=0.12)
     axes.set_xlabel("mean gain in Dice when the contrast is added")
     _unframe(axes)
 
@@ -127,11 +134,3 @@ def methods_figure(
     figure.supxlabel("Dice, mean over 15 subsets and the patients", fontsize=10, color=_INK)
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def by_subset(values: npt.NDArray[np.float64]) -> dict[str, dict[str, float]]:
-    """(S, R) means in the order of `SUBSETS` and `REGIONS` as a `Table`."""
-    return {
-        subset_name(subset): dict(zip((r.value for r in REGIONS), row.tolist(), strict=True))
-        for subset, row in zip(SUBSETS, values, strict=True)
-    }

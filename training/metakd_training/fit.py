@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -28,6 +30,7 @@ from metakd_training.launch import Launch, make_fabric
 from metakd_training.methods import LogitTeacher, make_method
 from metakd_training.methods.method import Batch, Surroundings
 from metakd_training.schedule import learning_rate, make_optimizer
+from metakd_training.statistics import RunningStatistics
 from metakd_training.subsets import SubsetSampler, all_subsets
 from metakd_training.tasks.segmentation import Segmentation
 from metakd_training.validate import evaluating, subset_scores
@@ -36,27 +39,17 @@ from metakd_training.validate import evaluating, subset_scores
 def fit(config: Config, folder: Path, launch: Launch, *, resume: bool) -> None:
     """Carry out a run, or go on with it. Raises `ValueError` for what is wrong, before step one."""
     lists = read_lists(config.data)
-    split = {key: [case.name for case in cases] for key, cases in lists.items()}
-    runs.check(folder, config, split, resume=resume)
     fabric = make_fabric(launch, config.precision)
-    run = Run(config, folder, fabric)
+    split = {key: [case.name for case in cases] for key, cases in lists.items()}
+    runs.check(folder, config, split, fabric.world_size, resume=resume)
+    run = Run(config, folder, fabric, split)
     run.load_data(lists)
-    if fabric.is_global_zero:
-        runs.begin(folder, config, split)
-    fabric.barrier()
     if resume:
         run.resume()
+    if fabric.is_global_zero:
+        runs.begin(folder, config, split, fabric)
+    fabric.barrier()
     run.fit()
-
-
-def average_statistics(network: torch.nn.Module, step: int) -> None:
-    """Let running statistics be a plain mean at first, then one over about a hundred samples.
-
-    With a constant momentum their initial values, which are no statistics, would linger.
-    """
-    for module in network.modules():
-        if isinstance(module, torch.nn.InstanceNorm3d):
-            module.momentum = max(0.01, 1 / (step + 1))
 
 
 class Run:
@@ -66,8 +59,8 @@ class Run:
     its patient, crop, augmentation and subset follow from the seed and k alone.
     """
 
-    def __init__(self, config: Config, folder: Path, fabric: Fabric) -> None:
-        self.config, self.folder, self.fabric = config, folder, fabric
+    def __init__(self, config: Config, folder: Path, fabric: Fabric, split: runs.Split) -> None:
+        self.config, self.folder, self.fabric, self.split = config, folder, fabric, split
         torch.manual_seed(config.seed)
         self.task = Segmentation()
         self.sampler = SubsetSampler(config.subsets, len(CONTRASTS))
@@ -85,16 +78,18 @@ class Run:
         self._wrapped, self.optimizer = fabric.setup(self.method, optimizer)
         ema = get_ema_multi_avg_fn(config.optimiser.ema)
         self.average = AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
-        self.step, self.best = 0, -1.0
+        self.statistics = RunningStatistics(self.network, fabric)
+        self.step, self.best, self.seconds = 0, -1.0, 0.0
 
     def load_data(self, lists: Lists) -> None:
         """Prepare every patient of the split and check them before the first step."""
         data = self.config.data
-        with self.fabric.rank_zero_first():
-            everyone = self._prepared([case for cases in lists.values() for case in cases])
-            everyone.check()
-            phantoms = self._prepared(range(data.phantoms))
-            phantoms.check()
+        everyone = self._prepared([case for cases in lists.values() for case in cases])
+        phantoms = self._prepared(range(data.phantoms))
+        problem = _problem_of(everyone, phantoms) if self.fabric.is_global_zero else ""
+        problem = self.fabric.broadcast(problem)  # every process ends, none waits for the others
+        if problem:
+            raise ValueError(problem)
         ends = list(accumulate(len(cases) for cases in lists.values()))
         self.pools = {
             key: Subset(everyone, range(end - len(cases), end))
@@ -109,35 +104,44 @@ class Run:
     def fit(self) -> None:
         """Train until `Config.steps`, leaving checkpoints and events in the run's folder."""
         first, config = self.fabric.is_global_zero, self.config
+        if self.step == config.steps:
+            return
         board = Board(self.folder, self.step) if first else None
-        bar = tqdm(initial=self.step, total=config.steps, unit="step", disable=not first)
+        terminal = first and sys.stderr.isatty()
+        bar = tqdm(initial=self.step, total=config.steps, unit="step", disable=not terminal)
+        start = time.monotonic() - self.seconds
         for drawn in self._loader():
             losses, numbers = self.advance(drawn)
+            self.seconds = time.monotonic() - start
             bar.update()
-            if numbers or self.step % config.log_every == 0:
+            last = self.step == config.steps
+            due = last or self.step % config.save_every == 0
+            if numbers or due or self.step % config.log_every == 0:
                 averaged = self._averaged({**losses, **numbers})
                 bar.set_postfix_str(f"loss {averaged['loss']:.3f}", refresh=False)
                 if board:
                     board.numbers(self.step, averaged)
-            last = self.step == config.steps
             if config.validate_every and (self.step % config.validate_every == 0 or last):
                 self._validate(board)
-            if self.step % config.save_every == 0 or last:
+            if due:
                 self.save(runs.LAST)
+            if due and first and not terminal:
+                print(f"step {self.step}/{config.steps}  loss {averaged['loss']:.3f}  "
+                      f"{self._time_left():.0f} min left", file=sys.stderr, flush=True)  # fmt: skip
         bar.close()
         if board:
             board.close()
+
+    def _time_left(self) -> float:
+        return self.seconds / 60 * (self.config.steps / self.step - 1)
 
     def advance(
         self, drawn: list[list[tuple[int, Patient]]]
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         """One step of the network from the batches drawn: its losses, and the method's numbers."""
         settings = self.config.optimiser
-        if self.step == settings.fix_statistics_at:
-            self._share_statistics()
         fixed = settings.fix_statistics_at is not None and self.step >= settings.fix_statistics_at
         self.network.train(not fixed)
-        average_statistics(self.network, self.step)
         rate = learning_rate(self.step, self.config.steps, settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -153,6 +157,8 @@ class Run:
             self.fabric.clip_gradients(self._wrapped, self.optimizer, max_norm=settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if not fixed:
+            self.statistics.share()
         self.average.update_parameters(self.network)
         self.step += 1
         with self.fabric.autocast():
@@ -167,7 +173,6 @@ class Run:
 
     def save(self, name: str) -> None:
         """Write a checkpoint, whole or not at all."""
-        self._share_statistics()
         if self.fabric.is_global_zero:
             save_state(self._state(), self.folder / name)
         self.fabric.barrier()
@@ -175,6 +180,9 @@ class Run:
     def resume(self) -> None:
         """Go on from the folder's last checkpoint; from the start if it was never written."""
         path = self.folder / runs.LAST
+        everywhere = self._averaged({"there": float(path.exists())})["there"]
+        if 0 < everywhere < 1:
+            raise ValueError(f"{self.folder}: not seen by every machine; use a shared folder")
         if not path.exists():
             return
         state = load_state(path)
@@ -183,7 +191,8 @@ class Run:
         self.average.n_averaged.fill_(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.weights = state["subsets"]
-        self.step, self.best = state["step"], state["best"]
+        self.statistics.seen = state["statistics"]
+        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
 
     def _state(self) -> dict[str, object]:
         return {
@@ -194,6 +203,8 @@ class Run:
             "subsets": self.sampler.weights,
             "step": self.step,
             "best": self.best,
+            "statistics": self.statistics.seen,
+            "seconds": self.seconds,
         }
 
     def _prepared(self, sources: Iterable[Case | int]) -> Patients:
@@ -246,52 +257,47 @@ class Run:
         )
 
     def _scores(self, network: torch.nn.Module, subsets: Tensor) -> Tensor:
-        """(S, R): means over the held-out patients, shared out among the processes."""
-        self._share_statistics()
+        """(S, R): means over the held-out patients, NaN where none can be served.
+
+        The patients are shared out among the processes.
+        """
         mine = range(self.fabric.global_rank, len(self.held_out), self.fabric.world_size)
         patients = (whole_patient(self.held_out[i], self.fabric.device) for i in mine)
         with self.fabric.autocast():
             scores = subset_scores(network, self.task, patients, subsets, len(REGIONS))
         sums = torch.stack([scores.nansum(dim=0), (~scores.isnan()).float().sum(dim=0)])
         total, count = self.fabric.all_reduce(sums.to(self.fabric.device), reduce_op="sum").cpu()
-        return total / count.clamp_min(1)
+        return total / count.where(count > 0, torch.nan)
 
     def _validate(self, board: Board | None) -> None:
         scores = self._scores(self.average.module, all_subsets(len(CONTRASTS)))
-        self.sampler.learn(scores.mean(dim=1))
+        self.sampler.learn(scores.nanmean(dim=1))
         if board:
             board.scores(self.step, scores)
             self._draw_pictures(board)
-        if scores.mean() > self.best:
-            self.best = float(scores.mean())
+        if scores.nanmean() > self.best:
+            self.best = float(scores.nanmean())
             self.save(runs.BEST)
 
     @torch.no_grad()
     def _draw_pictures(self, board: Board) -> None:
         patient = whole_patient(self.held_out[0], self.fabric.device)
-        network = self.average.module
-        with evaluating(network), self.fabric.autocast():
-            for name, contrasts in (("all", range(4)), ("T1 alone", range(1))):
-                available = torch.tensor([[i in contrasts for i in range(4)]])
-                images = torch.cat(patient.inputs, dim=1)
-                logits = network(images, available.to(images.device))
+        everything = patient.present
+        single = torch.zeros_like(everything)
+        single[0, int(everything[0].float().argmax())] = True
+        images = torch.cat(patient.inputs, dim=1)
+        with evaluating(self.average.module), self.fabric.autocast():
+            for name, available in (("all contrasts", everything), ("one contrast", single)):
+                logits = self.average.module(images, available)
                 board.picture(self.step, name, patient, logits)
-
-    @torch.no_grad()
-    def _share_statistics(self) -> None:
-        """Give every process the mean of the running statistics, which each collects alone."""
-        if self.fabric.world_size == 1:
-            return
-        for network in (self.network, self.average.module):
-            for name, buffer in network.named_buffers():
-                if name.endswith(("running_mean", "running_var")):
-                    buffer.copy_(self.fabric.all_reduce(buffer, reduce_op="mean"))
 
     def _logit_teacher(self) -> LogitTeacher | None:
         settings = self.config.method
         if not isinstance(settings, MetaKDSettings) or settings.logit_teacher is None:
             return None
-        teacher = runs.trained_network(Path(settings.logit_teacher)).to(self.fabric.device)
+        run = Path(settings.logit_teacher)
+        runs.check_teacher(run, self.config, self.split)
+        teacher = runs.trained_network(run).to(self.fabric.device)
 
         @torch.no_grad()
         def logits(batch: Batch) -> Tensor:
@@ -299,3 +305,13 @@ class Run:
             return found
 
         return logits
+
+
+def _problem_of(*patients: Patients) -> str:
+    """What is wrong with them, a line each; empty when all are sound."""
+    try:
+        for some in patients:
+            some.check()
+    except ValueError as error:
+        return str(error)
+    return ""

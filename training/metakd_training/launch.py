@@ -31,6 +31,7 @@ def make_fabric(launch: Launch, precision: str) -> Fabric:
     """A launched Fabric: under ``torchrun`` with its processes, else it starts the others itself.
 
     Every process counts as the same share of a batch: gradients are averaged over all of them.
+    Raises `ValueError` for devices that are not there.
     """
     devices, nodes = launch.devices, launch.nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -41,12 +42,15 @@ def make_fabric(launch: Launch, precision: str) -> Fabric:
         devices = torch.cuda.device_count() if gpus else 1
     # An encoder is idle in a process whose samples all lack its contrast.
     several = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
-    fabric = Fabric(
-        accelerator=launch.accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        precision=_PRECISION[precision],
-        strategy=several if devices * nodes > 1 else "auto",
-    )
+    try:
+        fabric = Fabric(
+            accelerator=launch.accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            precision=_PRECISION[precision],
+            strategy=several if devices * nodes > 1 else "auto",
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"--accelerator {launch.accelerator}: {error}") from error
     fabric.launch()
     return fabric

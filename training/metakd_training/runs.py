@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning_fabric import Fabric
 from metakd.network import MetaKDNet
 
 from metakd_training.checkpoint import load_state
@@ -23,7 +25,7 @@ _PACKAGES = ("metakd", "metakd-training", "torch", "monai", "numpy", "SimpleITK"
 Split = dict[str, list[str]]
 
 
-def check(folder: Path, config: Config, split: Split, *, resume: bool) -> None:
+def check(folder: Path, config: Config, split: Split, processes: int, *, resume: bool) -> None:
     """Raise `ValueError` when the folder holds another run, or one that is not to be resumed."""
     stored = folder / CONFIG
     if not stored.exists():
@@ -34,25 +36,67 @@ def check(folder: Path, config: Config, split: Split, *, resume: bool) -> None:
     if changed:
         words = ", ".join(f"{name} was {a!r}, is {b!r}" for name, (a, b) in changed.items())
         raise ValueError(f"{folder}: holds a run with other settings ({words})")
-    if json.loads((folder / RECORD).read_text(encoding="utf-8"))["split"] != split:
+    check_split(folder, split)
+    before = _read_record(folder).get("processes", processes)
+    if before != processes:
+        raise ValueError(f"{folder}: was begun by {before} processes, not {processes}; its samples "
+                         "are numbered by them")  # fmt: skip
+
+
+def check_split(folder: Path, split: Split) -> None:
+    """Raise `ValueError` unless a run's lists of patients are those of its split file still."""
+    if _read_record(folder)["split"] != split:
         raise ValueError(f"{folder}: the split has changed since this run began; begin another")
 
 
-def begin(folder: Path, config: Config, split: Split) -> None:
+def check_teacher(folder: Path, config: Config, split: Split) -> None:
+    """Raise `ValueError` when a teacher knows patients that its pupil must not know."""
+    trained = set(_read_record(folder)["split"]["train"])
+    leaked = sorted(trained - set(split["train"]))
+    if leaked:
+        raise ValueError(f"{folder}: this teacher was trained on {', '.join(leaked)}, who is not "
+                         "among this run's training patients")  # fmt: skip
+    spacing = read_config(folder / CONFIG).data.spacing
+    if spacing != config.data.spacing:
+        raise ValueError(f"{folder}: this teacher's grid has {spacing} mm, not this run's")
+
+
+def begin(folder: Path, config: Config, split: Split, fabric: Fabric) -> None:
     """Make a run's folder and write down what the run is; as it began, if it is resumed."""
     if (folder / CONFIG).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(json.dumps(_record(config, split), indent=2) + "\n", "utf-8")
-    write_config(config, folder / CONFIG)
+    record = json.dumps(_record(config, split, fabric), indent=2) + "\n"
+    (folder / RECORD).write_text(record, encoding="utf-8")
+    temporary = folder / f"{CONFIG}.tmp"
+    write_config(config, temporary)
+    temporary.replace(folder / CONFIG)  # last and whole: with it the folder is a run
 
 
-def _record(config: Config, split: Split) -> dict[str, Any]:
+def patients(folder: Path, key: str) -> list[str]:
+    """The names on a list of a run's split; none if there is no such list."""
+    names: list[str] = _read_record(folder)["split"].get(key, [])
+    return names
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder}: holds no run of metakd-train ({error})") from error
+    return record
+
+
+def _record(config: Config, split: Split, fabric: Fabric) -> dict[str, Any]:
+    device = fabric.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "seed": config.seed,
         "git_revision": _git_revision(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
+        "device": f"{device.type} {name}".strip(),
+        "processes": fabric.world_size,
         "split": split,
     }
 
@@ -70,7 +114,15 @@ def _git_revision() -> str | None:
 
 def trained_network(folder: Path, checkpoint: str = LAST) -> MetaKDNet:
     """The averaged weights of a run, in evaluation mode on the CPU. Raises `ValueError`."""
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder}: holds no run of metakd-train")
     config = read_config(folder / CONFIG)
     network = MetaKDNet(**config.network.model_dump())
     network.load_state_dict(load_state(folder / checkpoint)["average"])
     return network.eval()
+
+
+def unfinished(folder: Path) -> str:
+    """How far a run that was stopped has come, in words; empty for a finished one."""
+    step, steps = load_state(folder / LAST)["step"], read_config(folder / CONFIG).steps
+    return f"stopped at step {step} of {steps}" if step < steps else ""

@@ -33,10 +33,11 @@ class SubsetSampler:
         return self.subsets[int(torch.multinomial(weights, 1, generator=generator))]
 
     def learn(self, scores: Tensor) -> None:
-        """Take the mean score of each subset, (S,) in 0 to 1; ``hard`` then prefers low ones."""
+        """Take each subset's mean score, (S,) in 0 to 1 or NaN; ``hard`` then prefers low ones."""
         if self.settings.sampler == "hard":
             # No subset is ever left out altogether.
-            difficulty = (1 - scores).clamp_min(0.05)
+            known = scores.nanmean() if not scores.isnan().all() else torch.tensor(0.5)
+            difficulty = (1 - scores.where(~scores.isnan(), known)).clamp_min(0.05)
             self.weights = difficulty / difficulty.sum()
 
     def _first_weights(self) -> Tensor:

@@ -114,7 +114,7 @@ def make_split(
     Args:
         cases: in any order; it does not matter.
         shares: for each list its fraction of the patients, together at most 1, or for each list
-            its count of patients, whole numbers from 2. Who is left over is in no list.
+            its count of patients, an int. Who is left over is in no list.
         seed: another seed is another split.
 
     Raises `ValueError` for shares that are neither, exceed the patients or leave a list without
@@ -139,14 +139,14 @@ def make_split(
 def _ends(shares: Mapping[str, float], patients: int) -> list[int]:
     """Where each list ends in the row of drawn patients."""
     amounts = list(shares.values())
-    counts = all(isinstance(amount, int) and amount > 1 for amount in amounts)
+    counts = all(isinstance(amount, int) and amount > 0 for amount in amounts)
     if counts and sum(amounts) > patients:
         raise ValueError(f"shares of {sum(amounts)} patients, but there are {patients}")
     fractions = all(amount > 0 for amount in amounts) and sum(amounts) <= 1 + 1e-9
     if not amounts or not (counts or fractions):
         raise ValueError(
             f"shares {dict(shares)}: give fractions above 0 that sum to at most 1, "
-            "or whole numbers of patients from 2"
+            "or whole numbers of patients"
         )
     ends = [round(end * (1 if counts else patients)) for end in accumulate(amounts)]
     for key, start, end in zip(shares, [0, *ends], ends, strict=False):

@@ -56,7 +56,7 @@ def pairwise(
     """
     measure = DISTANCES[distance]
     places = _flat(parts)
-    weights = places / places.sum(dim=2, keepdim=True).clamp_min(1)
+    weights = places / places.sum(dim=2, keepdim=True).clamp_min(1e-6)
     total = parts.new_zeros(())
     for i, j in permutations(range(len(features)), 2):
         pair = (teachers[:, i] & students[:, j])[:, None]

@@ -73,7 +73,16 @@ class LCKD(Method):
         if run.step % self.settings.every:
             return {}
         alone = torch.eye(len(self.elected), dtype=torch.bool)
-        self.scores.copy_(run.validate(alone))
-        self.elected.zero_()
-        self.elected[self.scores.argmax(dim=0)] = True
+        self.scores.copy_(run.validate(alone).nan_to_num(0.0))
+        self.elected.copy_(best_of_each(self.scores))
         return {f"teacher/{i}": float(chosen) for i, chosen in enumerate(self.elected)}
+
+
+def best_of_each(scores: Tensor) -> Tensor:
+    """(N,) booleans: the modalities with the best score (N, R) of an output.
+
+    An output on which nobody is ahead, as before anything is learned, elects nobody.
+    """
+    best = scores.max(dim=0).values
+    ahead = best > scores.min(dim=0).values
+    return ((scores == best) & ahead).any(dim=1)

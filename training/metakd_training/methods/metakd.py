@@ -123,7 +123,8 @@ class MetaKD(Method):
 
         .. math:: \frac{d}{dv} L_{out}(\theta - \eta \nabla_\theta L_{in}(\theta, v), v)
 
-        First order, the same with η = 0.
+        First order, the same with η = 0. Of several processes each unrolls its own last batch;
+        the gradients are averaged.
         """
         logits = self.logits.detach().requires_grad_()
         replaced: dict[str, Tensor] = {"method.logits": logits}

@@ -34,8 +34,8 @@ bench: .venv/ready
 bench-train: .venv/ready
 	$(BIN)/python Testing/bench_train.py
 
-# Everything that training/RESULTS.md shows: fits what is not fitted yet, about three hours of two
-# cores. The teacher comes first, another run needs it.
+# The tables of training/RESULTS.md: fits what is not fitted yet, five to ten minutes a run on a CPU.
+# The teacher comes first, another run needs it.
 COMPARED := training/configs/compare
 OPTIONS := sigmoid per_region l2 cosine all_teachers every_scale unrolled logit_teacher no_full_pass
 results: .venv/ready

@@ -125,13 +125,15 @@ def _check(
 def _measured(config: Config, run: Path, key: str, accelerator: str) -> dict[str, Any]:
     """Fit one run unless it is finished, and score it unless it is scored."""
     lists = read_lists(config.data)
-    if run.exists():
-        runs.check_split(run, {name: [c.name for c in cases] for name, cases in lists.items()})
+    split = {name: [case.name for case in cases] for name, cases in lists.items()}
+    if (run / runs.LAST).exists() and not runs.unfinished(run):
+        runs.check(run, config, split, 1, resume=True)
+    else:
+        fit(config, run, Launch(accelerator, 1), resume=run.exists())
     stored = run / f"scores_{key}.json"
-    if stored.exists() and not differences(read_config(run / runs.CONFIG), config):
+    if stored.exists():
         known: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
         return known
-    fit(config, run, Launch(accelerator, 1), resume=run.exists())
     network = runs.trained_network(run)
     device = choose_device(accelerator)
     patients = Patients(

@@ -37,11 +37,14 @@ bench-train: .venv/ready
 # The tables of training/RESULTS.md: fits what is not fitted yet, five to ten minutes a run on a CPU.
 # The teacher comes first, another run needs it.
 COMPARED := training/configs/compare
-OPTIONS := sigmoid per_region l2 cosine all_teachers every_scale unrolled logit_teacher no_full_pass
+METHODS := dropout lckd metakd metakd_alpha_0.5
+OPTIONS := metakd metakd_alpha_0.02 metakd_alpha_0.5 metakd_sigmoid metakd_per_region metakd_l2 \
+    metakd_cosine metakd_all_teachers metakd_every_scale metakd_unrolled metakd_logit_teacher \
+    metakd_no_full_pass
+COMPARE := $(BIN)/metakd-train compare --output runs/compare
 results: .venv/ready
-	$(BIN)/metakd-train fit $(COMPARED)/full_teacher.yaml --output runs/compare/full_teacher/seed1 --resume
-	$(BIN)/metakd-train compare $(foreach m,dropout lckd metakd metakd_best,$(COMPARED)/$(m).yaml) \
-	    --seeds 1 2 3 --output runs/compare
-	$(BIN)/metakd-train compare $(COMPARED)/metakd.yaml \
-	    $(foreach o,$(OPTIONS),$(COMPARED)/metakd_$(o).yaml) \
-	    --seeds 1 --list held_out --name options --output runs/compare
+	$(BIN)/metakd-train fit $(COMPARED)/full_teacher.yaml --resume \
+	    --output runs/compare/full_teacher/seed1
+	$(COMPARE) --seeds 1 2 3 --name methods $(METHODS:%=$(COMPARED)/%.yaml)
+	$(COMPARE) --seeds 1 --list held_out --name options_held_out $(OPTIONS:%=$(COMPARED)/%.yaml)
+	$(COMPARE) --seeds 1 --name options $(OPTIONS:%=$(COMPARED)/%.yaml)

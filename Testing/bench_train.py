@@ -1,6 +1,7 @@
 """`make bench-train`: steps per second, waiting for data, peak memory, on whatever device there is.
 
-Two configurations: the compact one of this network's own recipe and the papers' (crops of
+And the seconds of one update of the importance weights, which is due every so many steps. Two
+configurations: the compact one of this network's own recipe and the papers' (crops of
 80×160×160, batch 2, a subset a sample). Patients are phantoms, so that anyone can run it.
 """
 
@@ -13,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,13 +34,14 @@ def main() -> None:
     steps = parser.parse_args().steps
     with tempfile.TemporaryDirectory() as folder:
         cohort = _cohort(Path(folder))
-        print(f"{'configuration':<18}{'precision':>10}{'steps/s':>9}{'waiting':>9}{'memory':>10}")
+        print(f"{'configuration':<18}{'precision':>10}{'steps/s':>9}{'waiting':>9}"
+              f"{'outer, s':>10}{'memory':>10}")  # fmt: skip
         for name in ("compact_first", "brats2018_metakd"):
             for precision in PRECISIONS:
                 config = _config(CONFIGS / f"{name}.yaml", cohort, precision, steps)
                 row = _measure(config, cohort / name / precision)
                 print(f"{name:<18}{precision:>10}{row['rate']:>9.2f}{row['waiting']:>9.1%}"
-                      f"{row['gigabytes']:>7.1f} GB")  # fmt: skip
+                      f"{row['outer']:>10.1f}{row['gigabytes']:>7.1f} GB")  # fmt: skip
         print(f"on {row['device']}; memory: peak of {row['of']}")
 
 
@@ -60,6 +63,7 @@ def _config(path: Path, folder: Path, precision: str, steps: int) -> Config:
         f"data.workers={min(2, (os.cpu_count() or 1) - 1)}",
         "data.in_memory=false",  # as with cohorts larger than memory
         "subsets.from_step=0",
+        "method.updates=1",
         f"steps={steps + 2}",
         f"precision={precision}",
         "validate_every=0",
@@ -91,10 +95,20 @@ def _measure(config: Config, folder: Path) -> dict[str, object]:
     return {
         "rate": (config.steps - 2) / seconds,
         "waiting": waited / seconds,
+        "outer": _outer_seconds(run, drawn, cuda),
         "gigabytes": _peak_bytes(cuda) / 1e9,
         "device": torch.cuda.get_device_name() if cuda else threads,
         "of": "the GPU" if cuda else "the process, over all rows so far",
     }
+
+
+def _outer_seconds(run: Run, drawn: list, cuda: bool) -> float:
+    """One update of the importance weights: a held-out batch, its loss and the gradient by w."""
+    surroundings = run._surroundings(run._batch(drawn[-1], "train"), 1e-3)
+    start = _settled(cuda)
+    with run.fabric.autocast():
+        run.method.between_steps(replace(surroundings, step=run.config.method.every))
+    return _settled(cuda) - start
 
 
 def _settled(cuda: bool) -> float:

@@ -180,10 +180,10 @@ def interval(values: Array) -> Array:
 def as_markdown(contenders: Sequence[Contender], seeds: int, key: str) -> str:
     """Means, paired differences, every subset, and importance, as Markdown tables."""
     parts = [
-        f"{len(contenders[0].patients)} patients (list `{key}`), {seeds} seeds. Dice on the "
-        "network's grid, without post-processing; 1 where a region is empty in truth and result. "
-        "[95 % interval: percentile bootstrap over the patients, seeds averaged first]; ± standard "
-        "deviation over the seeds.",
+        f"{len(contenders[0].patients)} patients (list `{key}`), seeds: {seeds}. "
+        "Dice on the network's grid, without post-processing; 1 where a region is empty in truth "
+        "and result. [95 % interval: percentile bootstrap over the patients, seeds averaged "
+        "first]; ± standard deviation over the seeds.",
         _means_table(contenders),
         _differences_table(contenders),
         *(_subsets_table(contenders, region.value) for region in _SHOWN),
@@ -206,8 +206,7 @@ def _means_table(contenders: Sequence[Contender]) -> str:
     for c in contenders:
         each, ends = c.means.mean(axis=1), interval(c.means.mean(axis=0))
         cells = [
-            f"{each[:, i].mean():.3f} ± {_deviation(each[:, i])} "
-            f"[{ends[i][0]:.2f}, {ends[i][1]:.2f}]"
+            f"{each[:, i].mean():.3f}{_deviation(each[:, i])} [{ends[i][0]:.2f}, {ends[i][1]:.2f}]"
             for i in map(_place, (r.value for r in _SHOWN))
         ]
         rows.append([c.name, *cells])
@@ -215,7 +214,7 @@ def _means_table(contenders: Sequence[Contender]) -> str:
 
 
 def _deviation(values: Array) -> str:
-    return f"{values.std(ddof=1):.3f}" if len(values) > 1 else "–"
+    return f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
 
 
 def _differences_table(contenders: Sequence[Contender]) -> str:
@@ -250,12 +249,13 @@ def _subsets_table(contenders: Sequence[Contender], region: str) -> str:
 def _importance_table(contenders: Sequence[Contender]) -> str:
     """Importance weights beside the Dice of each contrast alone, which they should reflect."""
     rows = []
-    for c in contenders:
+    learners = [c for c in contenders if (c.importance != 1).any()]
+    for c in learners:
         for i, contrast in enumerate(CONTRASTS):
             weights = c.importance[:, i]
             alone = c.scores[:, :, i].mean(axis=(0, 1))
             dice = [f"{alone[_place(r.value)]:.2f}" for r in _SHOWN]
-            learned = f"{weights.mean():.3f} ± {_deviation(weights)}"
+            learned = f"{weights.mean():.3f}{_deviation(weights)}"
             rows.append([c.name, contrast.label, learned, *dice])
     head = ["", "contrast", "importance", *(f"{r.value} alone" for r in _SHOWN)]
     return "**Importance weights (mean 1) and the Dice of each contrast alone**\n\n" + _table(

@@ -47,7 +47,7 @@ def evaluate_run(
     model = _as_used(run, checkpoint, description, config.data.spacing)
     cases = lists[key]
     output.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(cases) * len(SUBSETS), unit="", leave=False) as bar:
+    with tqdm(total=len(cases) * len(SUBSETS), unit="", leave=False, disable=None) as bar:
         scores = evaluate(
             cases, SUBSETS, model, Options(device=device), lambda case, subset: bar.update()
         )

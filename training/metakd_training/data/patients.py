@@ -96,7 +96,7 @@ class Patients(Sequence[Patient]):
         each.
         """
         problems, seen = [], defaultdict(list)
-        for index in tqdm(range(len(self)), desc="patients", unit="", leave=False):
+        for index in tqdm(range(len(self)), desc="patients", unit="", leave=False, disable=None):
             try:
                 seen[bytes(self._prints[index]["print"].tolist())].append(self.names[index])
             except RuntimeError as error:

@@ -84,7 +84,7 @@ def command(monkeypatch, *arguments):
 def test_a_comparison_scores_every_run_on_the_validation_patients(compared):
     folder, text = compared
     assert "| dropout |" in text and "| metakd |" in text
-    assert (folder / "comparison.md").read_text() == text
+    assert (folder / "comparison.md").read_text("utf-8") == text
     assert Image.open(folder / "comparison.png").width > 800
     for method in ("dropout", "metakd"):
         for seed in (1, 2):

@@ -85,7 +85,7 @@ def _draw_gains(axes: plt.Axes, dice: Table) -> None:
         rows = [group * (len(CONTRASTS) + 1) + i for i in range(len(CONTRASTS))]
         axes.barh(rows, gains, color=_METHOD_COLOURS[1])
         for row, contrast, value in zip(rows, CONTRASTS, gains, strict=True):
-            axes.text(max(value, 0), row, f" {value:+.2f}", va="center", color=_INK)
+            axes.text(max(value, 0), row, f" {round(value, 2) + 0.0:+.2f}", va="center", color=_INK)
             axes.text(min(value, 0), row, f"{contrast.label} ", va="center", ha="right",
                       color=_INK)  # fmt: skip
         axes.text(0, rows[0] - 0.9, region.title, fontweight="bold", color=_INK)

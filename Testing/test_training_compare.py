@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,26 @@ def test_importance_stands_beside_the_dice_of_each_contrast_alone():
         2, "val",
     )  # fmt: skip
     assert "| metakd | T1 | 1.500 ± 0.707 | 0.50 | 0.50 | 0.50 |" in text
+
+
+def test_runs_scored_on_other_patients_are_not_paired(compared, folder):
+    stored = compared[0] / "metakd/seed2/scores_val.json"
+    before = stored.read_text("utf-8")
+    stored.write_text(before.replace("p5", "someone"), "utf-8")
+    try:
+        with pytest.raises(ValueError, match="different patients"):
+            compare([folder / "metakd.yaml"], [1, 2], compared[0], name="x", accelerator="cpu")
+    finally:
+        stored.write_text(before, "utf-8")
+
+
+def test_a_subset_that_nobody_was_measured_with_has_no_figure():
+    lacking = contender("plain", [[0.2, 0.5, 0.9], [0.3, 0.4, 0.8]])
+    scores = lacking.scores.copy()
+    scores[:, :, 0] = np.nan  # T1 alone
+    table = as_markdown([replace(lacking, scores=scores)], 2, "val").split("**WT**")[1]
+    assert "| T1 | – |" in table
+    assert "| T1c | 0.52 [0.25, 0.85] |" in table
 
 
 def test_a_contrasts_gain_is_its_mean_over_the_sets_without_it():

@@ -87,8 +87,9 @@ def compare(
             for seed, one in seeded.items()
         ]
         contenders.append(_contender(stem, measured))
-    if len({c.patients for c in contenders}) > 1:
-        raise ValueError(f"{folder}: the runs were scored on different patients")
+        everyone = {tuple(run["patients"]) for run in measured} | {c.patients for c in contenders}
+        if len(everyone) > 1:
+            raise ValueError(f"{folder}: the runs were scored on different patients")
     text = as_markdown(contenders, len(seeds), key)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     methods_figure(
@@ -241,7 +242,8 @@ def _subsets_table(contenders: Sequence[Contender], region: str) -> str:
         for c in contenders:
             values = c.scores[:, :, number, place].mean(axis=0)
             low, high = interval(values)
-            cells.append(f"{values.mean():.2f} [{low:.2f}, {high:.2f}]")
+            measured = f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+            cells.append(measured if np.isfinite(values).all() else "–")
         rows.append([name, *cells])
     return f"**{region}**\n\n" + _table(["contrasts", *(c.name for c in contenders)], rows)
 

@@ -1,0 +1,88 @@
+"""A report of the engine as what the panel shows: volumes, trust in words and colour, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Label, Region
+
+_RELIABILITY_COLOURS = {
+    "reliable": "#1b7f3b",
+    "use with care": "#b06000",
+    "not reliable": "#b3261e",
+}
+# The region whose reliability speaks for a tissue that is not scored by itself.
+_REGION_OF = {NCR: Region.TC, ED: Region.WT, ET: Region.ET}
+_BAR_WIDTH = 120  # pixels, of the largest weight
+
+
+def results_html(report: Mapping[str, Any]) -> str:
+    """Volumes and reliability as a table, with what they were made from above it."""
+    made_from = f"From <b>{escape(' + '.join(report['available']))}</b>"
+    if report["generated"]:
+        made_from += f"; features of {escape(', '.join(report['generated']))} generated"
+    rows = [_tissue_row(label, report) for label in LABELS]
+    rows += [_region_row(region, report) for region in REGIONS if region is not Region.ET]
+    warnings = "".join(f"<p>▲ {escape(text)}</p>" for text in report["warnings"])
+    return (
+        f"<p>{made_from}.</p>"
+        f'<table cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
+        f'<p style="color:#5a6b7b">Trust: mean Dice of this model with these contrasts on '
+        f"{escape(report['measured_on'])}.</p>{warnings}"
+        f"<p><b>{escape(report['intended_use'])}</b></p>"
+    )
+
+
+def importance_html(report: Mapping[str, Any]) -> str:
+    """The learned importance weights of the contrasts (mean 1) as small bars."""
+    weights = {str(name): float(weight) for name, weight in report["importance"].items()}
+    largest = max([*weights.values(), 1e-9])
+    rows = []
+    for name, weight in weights.items():
+        width = max(round(_BAR_WIDTH * weight / largest), 1)
+        shade = "#3b6ea5" if name in report["available"] else "#b9c4cf"
+        bar = f'<table cellspacing="0" cellpadding="0"><tr><td bgcolor="{shade}" width="{width}" '
+        bar += 'height="9"></td></tr></table>'
+        rows.append(
+            f"<tr><td>{escape(name)}&nbsp;</td><td>{bar}</td><td>&nbsp;{weight:.2f}</td></tr>"
+        )
+    return f'<table cellspacing="2" cellpadding="0">{"".join(rows)}</table>'
+
+
+def scores_html(scores: Mapping[str, Mapping[str, float]], remark: str = "") -> str:
+    """Dice and HD95 of each region against the reference segmentation."""
+    rows = [
+        f"<tr><td>{name}&nbsp;&nbsp;</td><td>Dice <b>{score['dice']:.3f}</b>&nbsp;&nbsp;</td>"
+        f"<td>HD95 <b>{score['hd95_mm']:.1f} mm</b></td></tr>"
+        for name, score in scores.items()
+    ]
+    note = f"<p>{escape(remark)}</p>" if remark else ""
+    return f'<table cellspacing="0" cellpadding="2">{"".join(rows)}</table>{note}'
+
+
+def _tissue_row(label: Label, report: Mapping[str, Any]) -> str:
+    region = report["regions"][_REGION_OF[label].value]
+    return _row(_colour(label.rgb), label.name, report["volumes_ml"][label.short], region)
+
+
+def _region_row(region: Region, report: Mapping[str, Any]) -> str:
+    entry = report["regions"][region.value]
+    return _row("transparent", f"= {region.title}", entry["volume_ml"], entry)
+
+
+def _row(swatch: str, name: str, volume_ml: float, region: Mapping[str, Any]) -> str:
+    dice = region["expected_dice"]
+    measured = "not measured" if dice is None else f"Dice {dice:.2f}"
+    words = region["reliability"]
+    colour = _RELIABILITY_COLOURS.get(words, _RELIABILITY_COLOURS["not reliable"])
+    return (
+        f'<tr><td style="background-color:{swatch}">&nbsp;&nbsp;</td>'
+        f'<td>{escape(name)}</td><td align="right"><b>{volume_ml:.1f}</b> ml</td>'
+        f'<td style="color:{colour}">{escape(words)} ({measured})</td></tr>'
+    )
+
+
+def _colour(rgb: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*rgb)

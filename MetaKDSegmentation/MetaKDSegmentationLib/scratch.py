@@ -1,0 +1,49 @@
+"""A private folder for what the worker reads and writes; gone when it is closed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "MetaKDSegmentation-"  # no name of a patient, study or file
+
+
+class NoSpaceError(OSError):
+    """The disk is too full to hand the volumes over."""
+
+
+class Scratch:
+    """A folder that only this user can read (mode 0700), made when first asked for."""
+
+    def __init__(self, parent: Path) -> None:
+        self._parent = parent
+        self._folder: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder, made on first use."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+        return self._folder
+
+    def subfolder(self, name: str) -> Path:
+        """A folder in it."""
+        made = self.folder / name
+        made.mkdir(exist_ok=True)
+        return made
+
+    def demand(self, size: int) -> None:
+        """Raise `NoSpaceError` unless the disk has room for so many bytes."""
+        free = shutil.disk_usage(self.folder).free
+        if free < size:
+            raise NoSpaceError(
+                f"the disk of {self.folder.parent} has {free / 1e9:.1f} GB left and "
+                f"{size / 1e9:.1f} GB are needed; free some space"
+            )
+
+    def close(self) -> None:
+        """Delete the folder and everything in it."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

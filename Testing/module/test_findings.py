@@ -1,0 +1,260 @@
+"""What the panel says of the chosen volumes before a run."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+from metakd.contrasts import CONTRASTS, Contrast
+
+from MetaKDSegmentationLib.findings import (
+    Finding,
+    Geometry,
+    Level,
+    VolumeFacts,
+    findings,
+    same_grid,
+    state_text,
+)
+
+T1, T1C, T2, FLAIR = CONTRASTS
+BRATS_SIZE = (240, 240, 155)
+
+
+def geometry(size=BRATS_SIZE, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)):
+    rows = []
+    for axis in range(3):
+        row = [0.0, 0.0, 0.0, origin[axis]]
+        row[axis] = spacing[axis]
+        rows += row
+    return Geometry(size, (*rows, 0.0, 0.0, 0.0, 1.0))
+
+
+def volume(contrast, size=BRATS_SIZE, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), **facts):
+    return VolumeFacts(
+        id=f"node {contrast.value}",
+        name=contrast.label,
+        size=size,
+        spacing=spacing,
+        geometry=geometry(size, spacing, origin),
+        **{"looks_stripped": True, "fingerprint": contrast.value, **facts},
+    )
+
+
+def study(*contrasts, **changes):
+    """A sound study of these contrasts, or all; `changes` replaces volumes by value's name."""
+    slots = {contrast: volume(contrast) for contrast in contrasts or CONTRASTS}
+    slots |= {Contrast(value): changed for value, changed in changes.items()}
+    return slots
+
+
+def texts(slots, reference=None, level=None):
+    found = findings(slots, reference)
+    return [finding.text for finding in found if level in (None, finding.level)]
+
+
+def the_only(slots, level, reference=None):
+    """The text of the only finding, which has this level."""
+    (finding,) = findings(slots, reference)
+    assert finding.level is level
+    return finding.text
+
+
+def test_nothing_to_say_of_a_sound_study():
+    assert findings(study()) == ()
+
+
+def test_state_of_a_slot():
+    assert state_text(volume(T1)) == "240 × 240 × 155, 1.0 × 1.0 × 1.0 mm"
+    thick = volume(T1, (512, 512, 24), (0.46875, 0.46875, 5.5))
+    assert state_text(thick) == "512 × 512 × 24, 0.5 × 0.5 × 5.5 mm"
+    assert state_text(None) == "absent: its features will be generated"
+
+
+def test_no_contrast_at_all_blocks_and_says_nothing_else():
+    assert findings({}, T1C) == (
+        Finding(Level.BLOCKING, "No contrast is given: choose at least one volume"),
+    )
+
+
+def test_absent_contrasts():
+    t1c_absent = "T1c is absent: the enhancing tumour will not be reliable"
+    no_oedema = "FLAIR and T2 are absent: the oedema will not be reliable"
+    assert texts(study(T1, T2, FLAIR)) == [t1c_absent]
+    assert texts(study(T1, T1C)) == [no_oedema]
+    assert texts(study(T1)) == [t1c_absent, no_oedema]
+    assert texts(study(T1C, T2)) == texts(study(T1C, FLAIR)) == []
+
+
+def test_a_reference_that_is_absent():
+    text = "T2 is chosen as reference but absent: the result will be on the grid of T1c"
+    assert texts(study(T1, T1C, FLAIR), T2) == [text]
+    assert texts(study(T1C, FLAIR), FLAIR) == []
+
+
+def test_other_grids_are_named_against_the_reference_in_force():
+    slots = study(flair=volume(FLAIR, (320, 320, 40), (0.7, 0.7, 4.0)))
+    assert texts(slots, level=Level.NOTE) == [
+        "FLAIR has slices of up to 4.0 mm: small parts of the tumour may be missed",
+        "FLAIR lies on another grid than T1c: will be resampled to it, not registered",
+    ]
+    assert texts(slots, FLAIR)[-1] == (
+        "T1, T1c, T2 lie on other grids than FLAIR: will be resampled to it, not registered"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"origin": (0.05, 0, 0)}, True),  # rounding of DICOM positions
+        ({"origin": (0.2, 0, 0)}, False),
+        ({"spacing": (1.0001, 1, 1)}, True),
+        ({"spacing": (1.01, 1, 1)}, False),
+        ({"size": (240, 240, 154)}, False),
+        ({"linear": False}, False),
+    ],
+)
+def test_the_same_grid_to_a_tenth_of_a_voxel(change, same):
+    one, other = volume(T1), volume(T2, **change)
+    assert same_grid(one, other) is same
+    assert same_grid(other, one) is same
+
+
+def test_a_flipped_grid_is_another_grid():
+    flipped = [-1, 0, 0, 239, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    other = replace(volume(T2), geometry=Geometry(BRATS_SIZE, tuple(map(float, flipped))))
+    assert not same_grid(volume(T1), other)
+
+
+def test_corners_are_the_outer_ones():
+    corners = geometry((2, 3, 4), (1.0, 2.0, 3.0), (10.0, 0.0, 0.0)).corners()
+    assert len(corners) == 8
+    assert min(corners) == (9.5, -1.0, -1.5)
+    assert max(corners) == (11.5, 5.0, 10.5)
+
+
+def test_no_overlap_in_space_blocks():
+    far = study(T1C, FLAIR, flair=volume(FLAIR, origin=(0, 0, 400.0)))
+    assert texts(far, level=Level.BLOCKING) == [
+        "FLAIR and T1c do not overlap in space: choose volumes of one study, or put them in place "
+        "with a transform"
+    ]
+    bent = study(T1C, FLAIR, flair=volume(FLAIR, origin=(0, 0, 400.0), linear=False))
+    assert not texts(bent, level=Level.BLOCKING)
+    touching = study(T1C, FLAIR, flair=volume(FLAIR, origin=(0, 0, 155.0)))
+    assert not texts(touching, level=Level.BLOCKING)
+
+
+def test_patients_are_told_apart_and_never_shown():
+    slots = {c: volume(c, patient="Doe^Jane", study="1.2.3") for c in CONTRASTS}
+    assert not findings(slots)
+    slots[T2] = volume(T2, patient="Smith^John", study="9.8")
+    text = the_only(slots, Level.CAUTION)
+    assert text == ("T1, T1c, FLAIR | T2 are of different patients: choose volumes of one patient")
+
+
+def test_studies_are_told_apart():
+    slots = {c: volume(c, patient="Doe^Jane", study="1.2.3") for c in (T1C, FLAIR)}
+    slots[FLAIR] = replace(slots[FLAIR], study="1.2.4")
+    text = the_only(slots, Level.CAUTION)
+    assert text == ("T1c | FLAIR are of different studies: the tumour may have changed in between")
+
+
+def test_an_unknown_patient_is_no_other_patient():
+    assert not findings(study(t1=volume(T1, patient="Doe^Jane", study="1.2")))
+
+
+def test_a_visible_skull():
+    slots = study(t1=volume(T1, looks_stripped=False), t2=volume(T2, looks_stripped=False))
+    text = the_only(slots, Level.CAUTION)
+    assert text.startswith("T1, T2: skull visible; strip it first")
+    assert not findings(study(t1=volume(T1, looks_stripped=None)))
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_mri"),
+    [
+        ({"modality": "CT"}, False),
+        ({"modality": "PT"}, False),
+        ({"modality": "MR", "lowest": -1024, "highest": 3071}, True),
+        ({"lowest": -1024, "highest": 1500}, False),
+        ({"lowest": -1024, "highest": 200}, True),
+        ({"lowest": 0, "highest": 4095}, True),
+    ],
+)
+def test_what_is_no_mri(facts, is_mri):
+    slots = study(t1=volume(T1, **facts))
+    if is_mri:
+        assert not findings(slots)
+    else:
+        assert "the model knows MRI only" in the_only(slots, Level.CAUTION)
+
+
+def test_ct_with_skull_is_said_once():
+    slots = study(t1=volume(T1, modality="CT", looks_stripped=False))
+    assert the_only(slots, Level.CAUTION).startswith("T1: looks like CT")
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(CONTRASTS, 2)))
+def test_the_same_image_twice_blocks(one, other):
+    same_node = study() | {one: volume(one, fingerprint=""), other: volume(one, fingerprint="")}
+    same_voxels = study() | {other: replace(volume(other), fingerprint=one.value)}
+    for slots in (same_node, same_voxels):
+        assert the_only(slots, Level.BLOCKING) == (
+            f"{one.label} and {other.label} are the same image: take out the one it is not"
+        )
+
+
+def test_voxels_that_were_not_compared_are_not_the_same():
+    blank = {c: replace(volume(c), fingerprint="") for c in CONTRASTS}
+    assert not findings(blank)
+
+
+def test_a_constant_image_blocks():
+    slots = study(t2=volume(T2, lowest=7, highest=7))
+    assert the_only(slots, Level.BLOCKING) == ("T2: every voxel is 7: load it again or take it out")
+
+
+def test_thick_few_and_single_slices():
+    thick = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 30), (1, 1, 5.5)))
+    assert texts(thick)[0] == "FLAIR has slices of up to 5.5 mm: small parts of the tumour may be missed"
+    slab = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 20), (1, 1, 2.0)))
+    assert texts(slab, level=Level.CAUTION) == [
+        "FLAIR covers only 40 mm in one direction: what lies outside is not seen"
+    ]
+    single = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 1), (1, 1, 5.0)))
+    assert texts(single, level=Level.CAUTION) == [
+        "FLAIR is a single slice: the result will be poor, load the whole series"
+    ]
+
+
+def test_the_gravest_comes_first():
+    slots = study(
+        T1,
+        T2,
+        t1=volume(T1, looks_stripped=False),
+        t2=volume(T2, (120, 120, 40), (2, 2, 4.0), lowest=0, highest=0),
+    )
+    levels = [finding.level for finding in findings(slots)]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[0] is Level.BLOCKING and levels[-1] is Level.NOTE
+
+
+def test_the_order_of_the_slots_does_not_matter():
+    coarse = {"size": (120, 120, 30), "spacing": (2.0, 2.0, 5.0), "looks_stripped": False}
+    slots = study(t1=volume(T1, **coarse), t2=volume(T2, **coarse))
+    backwards = dict(reversed(slots.items()))
+    assert findings(slots) == findings(backwards)
+
+
+def test_every_finding_is_one_line_of_plain_words():
+    slots = {
+        T1: volume(T1, patient="Doe^Jane", looks_stripped=False),
+        T1C: volume(T1, patient="Smith^John"),
+        T2: volume(T2, (50, 50, 1), (1, 1, 5.0), origin=(999, 0, 0), lowest=0, highest=0),
+        FLAIR: volume(FLAIR, modality="CT"),
+    }
+    for finding in findings(slots):
+        assert "\n" not in finding.text and "^" not in finding.text
+        assert len(finding.text) < 130
+        assert any(contrast.label in finding.text for contrast in CONTRASTS)

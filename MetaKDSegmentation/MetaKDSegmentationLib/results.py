@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from metakd.contrasts import CONTRASTS
 from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Label, Region
 
 _RELIABILITY_COLOURS = {
@@ -37,7 +38,7 @@ def results_html(report: Mapping[str, Any]) -> str:
 
 def importance_html(report: Mapping[str, Any]) -> str:
     """The learned importance weights of the contrasts (mean 1) as small bars."""
-    weights = {str(name): float(weight) for name, weight in report["importance"].items()}
+    weights = {c.label: float(report["importance"][c.value]) for c in CONTRASTS}
     largest = max([*weights.values(), 1e-9])
     rows = []
     for name, weight in weights.items():

@@ -217,7 +217,7 @@ def test_a_constant_image_blocks():
 
 def test_thick_few_and_single_slices():
     thick = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 30), (1, 1, 5.5)))
-    assert texts(thick)[0] == "FLAIR has slices of up to 5.5 mm: small parts of the tumour may be missed"
+    assert texts(thick)[0].startswith("FLAIR has slices of up to 5.5 mm:")
     slab = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 20), (1, 1, 2.0)))
     assert texts(slab, level=Level.CAUTION) == [
         "FLAIR covers only 40 mm in one direction: what lies outside is not seen"

@@ -59,8 +59,8 @@ def test_what_is_no_protocol_is_noise_and_stops_nothing(line):
 
 
 def test_a_request_is_one_ascii_line():
-    line = request("segment", id="1", output="/tmp/Ödem\n.nrrd")
+    line = request("segment", id="1", output="/Ödem\n.nrrd")
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     assert json.loads(line.decode("ascii")) == {
-        "op": "segment", "id": "1", "output": "/tmp/Ödem\n.nrrd",
+        "op": "segment", "id": "1", "output": "/Ödem\n.nrrd",
     }  # fmt: skip

@@ -22,7 +22,7 @@ def report():
         "measured_on": "5 <validation> patients",
         "available": ["T1", "FLAIR"],
         "generated": ["T1c", "T2"],
-        "importance": {"T1": 0.5, "T1c": 1.5, "T2": 1.0, "FLAIR": 1.0},
+        "importance": {"t1": 0.5, "t1c": 1.5, "t2": 1.0, "flair": 1.0},
         "warnings": ["T1 looks like CT"],
         "intended_use": "Research use only.",
     }

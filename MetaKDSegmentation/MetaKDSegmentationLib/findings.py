@@ -108,6 +108,10 @@ def findings(slots: Slots, reference: Contrast | None = None) -> tuple[Finding, 
     if not slots:
         return (Finding(Level.BLOCKING, "No contrast is given: choose at least one volume"),)
     ordered = {contrast: slots[contrast] for contrast in CONTRASTS if contrast in slots}
+    empty = [contrast for contrast, facts in ordered.items() if not all(facts.size)]
+    if empty:  # nothing else can be said of them
+        text = f"{_names(empty)}: no voxels: load it again or take it out"
+        return (Finding(Level.BLOCKING, text),)
     found = [finding for check in _CHECKS for finding in check(ordered, reference)]
     return tuple(sorted(found, key=lambda finding: -finding.level))
 

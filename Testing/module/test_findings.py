@@ -215,6 +215,11 @@ def test_a_constant_image_blocks():
     assert the_only(slots, Level.BLOCKING) == ("T2: every voxel is 7: load it again or take it out")
 
 
+def test_a_volume_without_voxels_blocks():
+    slots = study(t2=volume(T2, (0, 0, 0)))
+    assert the_only(slots, Level.BLOCKING) == "T2: no voxels: load it again or take it out"
+
+
 def test_thick_few_and_single_slices():
     thick = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 30), (1, 1, 5.5)))
     assert texts(thick)[0].startswith("FLAIR has slices of up to 5.5 mm:")

@@ -63,7 +63,8 @@ def user_models(tmp_path, monkeypatch):
 @pytest.fixture
 def refused(user_models):
     """`refused(source, match)`: importing raises `ModelError` and changes nothing on disk."""
-    from metakd.model import ModelError, import_package
+    from metakd.model import import_package
+    from metakd.packages import ModelError
 
     def snapshot():
         everything = user_models.parent.rglob("*")

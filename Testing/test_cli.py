@@ -152,7 +152,7 @@ def test_one_damaged_model_does_not_hide_the_others(run, package, user_models):
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("", "segment evaluate models phantom --version"),
+        ("", "segment evaluate models phantom worker --version"),
         (
             "segment",
             "--t1 --t1c --t2 --flair --output --model --device --labels --reference --report "
@@ -161,6 +161,7 @@ def test_one_damaged_model_does_not_hide_the_others(run, package, user_models):
         ("evaluate", "--cases --subsets --model --output all t1c+flair"),
         ("models", "list show verify import remove"),
         ("phantom", "--output --seed --cases"),
+        ("worker", "stdin stdout segment import phantom compare cancel shutdown probabilities"),
     ],
 )
 def test_help_names_every_option(run, command, names):

@@ -1,11 +1,20 @@
+import threading
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 from metakd.contrasts import CONTRASTS, Contrast
-from metakd.inference import Cancelled, choose_device, leave_a_core_free, predict
+from metakd.inference import (
+    DeviceError,
+    choose_device,
+    leave_a_core_free,
+    predict,
+    units_of_work,
+)
 from metakd.network import MetaKDNet
 from metakd.preprocess import PreparedStudy
+from metakd.progress import Cancelled
 
 CPU = torch.device("cpu")
 SHAPE = (48, 64, 32)
@@ -63,7 +72,7 @@ def test_a_sliding_window_counts_its_windows_too(network):
         network, prepared([Contrast.T1]), CPU, window=32, on_progress=lambda *s: steps.append(s)
     )
     assert steps[-1][1:] == (len(steps), len(steps))
-    assert len(steps) == 2 * (2 * 3 * 1)
+    assert len(steps) == 2 * (2 * 3 * 1) == units_of_work(SHAPE, 1, network.stride, CPU, 32)
 
 
 def test_cancelling_stops_before_the_next_unit_of_work(network):
@@ -77,6 +86,40 @@ def test_cancelling_stops_before_the_next_unit_of_work(network):
             is_cancelled=lambda: len(steps) == 2,
         )
     assert len(steps) == 2
+
+
+def test_what_is_done_goes_on_growing_when_a_smaller_window_is_tried(network, monkeypatch):
+    generate, steps = network.generate, []
+
+    def scarce(features, available):
+        if features[0][0].shape[2] > 48:
+            raise MemoryError
+        return generate(features, available)
+
+    monkeypatch.setattr(network, "generate", scarce)
+    study = prepared([Contrast.T1], (160, 32, 32))
+    predict(network, study, CPU, on_progress=lambda *s: steps.append(s))
+    first = units_of_work(study.shape, 1, network.stride, CPU)
+    assert [done for _, done, _ in steps] == list(range(1, len(steps) + 1))
+    assert steps[0] == ("encode", 1, first)
+    assert steps[1] == ("encode", 2, 1 + units_of_work(study.shape, 1, network.stride, CPU, 128))
+    assert steps[-1][1] == steps[-1][2]
+
+
+def test_after_a_failure_of_onednn_another_thread_goes_on(network, monkeypatch):
+    encode, threads = network.encode, []
+
+    def broken(contrast, image):
+        threads.append(threading.get_ident())
+        if len(set(threads)) == 1:
+            raise RuntimeError("could not create a primitive")
+        return encode(contrast, image)
+
+    monkeypatch.setattr("metakd.inference._Job.own_thread", False)
+    monkeypatch.setattr(network, "encode", broken)
+    study = prepared([Contrast.T1], (160, 32, 32))
+    assert predict(network, study, CPU).window == 128
+    assert threads[0] == threading.get_ident()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +180,7 @@ def test_auto_finds_a_device_that_computes():
 
 @pytest.mark.parametrize("name", ["cuda:77", "toaster", "hpu"])
 def test_a_device_that_is_not_there_is_refused_by_name(name):
-    with pytest.raises(ValueError, match=f"'{name}' cannot be used"):
+    with pytest.raises(DeviceError, match=f"'{name}' cannot be used"):
         choose_device(name)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from metakd.model import CARD, WEIGHTS, load_model
+from metakd.model import load_model
+from metakd.packages import CARD, WEIGHTS
 from metakd.weights import read_weights
 
 

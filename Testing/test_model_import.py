@@ -1,21 +1,12 @@
-"""Importing, listing, finding and removing model packages."""
+"""Importing model packages."""
 
-import os
-import shutil
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
-from metakd.model import (
-    CARD,
-    WEIGHTS,
-    ModelError,
-    find_models,
-    import_package,
-    load_model,
-    remove_model,
-)
+from metakd.model import import_package, load_model
+from metakd.packages import CARD, WEIGHTS, ModelError, find_models, remove_model
 
 
 def zip_of(package, path, *, inside="mine/", also=()):
@@ -189,32 +180,3 @@ def test_a_damaged_zip_is_refused(package, refused, tmp_path, spoil):
     if not spoil.startswith("one bit"):
         path.write_bytes(data)
         refused(path, "not a readable zip")
-
-
-def test_what_comes_with_metakd_is_the_default_and_cannot_be_removed(user_models):
-    embedded = find_models()
-    for name, folder in embedded.items():
-        with pytest.raises(ModelError, match=f"'{name}' comes with metakd"):
-            remove_model(name)
-        assert (folder / CARD).is_file()
-    assert load_model().name in embedded
-
-
-def test_an_imported_namesake_of_an_embedded_model_does_not_break_the_default(package, user_models):
-    embedded = find_models()
-    shutil.copytree(package, user_models / next(iter(embedded)))
-    assert load_model().name in embedded
-
-
-@pytest.mark.parametrize("name", ["nope", "..", ".", "", "../user models", os.sep])
-def test_nothing_but_an_installed_name_is_removed(package, user_models, name):
-    import_package(package)
-    with pytest.raises(ModelError, match="no model named"):
-        remove_model(name)
-    assert files_below(user_models) == {f"mine/{CARD}", f"mine/{WEIGHTS}"}
-
-
-def test_an_unknown_model_is_refused_with_the_known_ones(package, user_models):
-    import_package(package)
-    with pytest.raises(ModelError, match="unknown model 'nope'; installed: mine"):
-        load_model("nope")

@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 from metakd.contrasts import Contrast
 from metakd.postprocess import label_map, to_reference
-from metakd.preprocess import prepare
+from metakd.preprocess import PreparedStudy, prepare
 from metakd.regions import ED, ET, NCR, REGIONS, Region
 from metakd.study import make_study
 
@@ -47,6 +47,32 @@ def test_a_region_is_at_least_as_likely_as_those_inside_it():
     assert (enhancing <= core + 1e-6).all()
     assert (core <= whole + 1e-6).all()
     assert images[Region.WT].GetSize() == reference.GetSize()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("start", [(2, 3, 4), (-3, -4, 5), (12, -2, 9), (40, 0, 0), (2.5, 3, 4)])
+def test_copying_where_voxels_are_shared_gives_what_interpolation_gives(turned, start):
+    """Inside, across the border of, and outside the reference; half a voxel apart is not shared."""
+    rng = np.random.default_rng(0)
+    reference = sitk.GetImageFromArray(rng.random((18, 22, 20)).astype(np.float32))
+    reference.SetSpacing((0.9, 1.1, 1.3))
+    reference.SetOrigin((-20.3, 11.9, 5.1))
+    angle = 0.3 if turned else 0.0
+    sine, cosine = np.sin(angle), np.cos(angle)
+    reference.SetDirection((cosine, -sine, 0, sine, cosine, 0, 0, 0, 1))
+    grid = sitk.Image([10, 12, 8], sitk.sitkUInt8)
+    grid.SetSpacing(reference.GetSpacing())
+    grid.SetDirection(reference.GetDirection())
+    grid.SetOrigin(reference.TransformContinuousIndexToPhysicalPoint([float(v) for v in start]))
+    stored = sitk.Flip(sitk.PermuteAxes(reference, (2, 0, 1)), (True, False, True))
+    prepared = PreparedStudy({}, np.ones((8, 12, 10), dtype=bool), grid, stored)
+    values = rng.random((3, *prepared.shape)).astype(np.float32)
+    expected = sitk.Resample(
+        prepared.image(values[0]), stored, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32
+    )
+    found = to_reference(values, prepared)[Region.ET]
+    assert np.abs(sitk.GetArrayFromImage(found - expected)).max() < 1e-6
+    assert sitk.GetArrayViewFromImage(found).any() == (start != (40, 0, 0))
 
 
 def test_small_parts_of_the_tumour_are_removed_and_large_ones_stay():

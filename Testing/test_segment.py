@@ -9,6 +9,7 @@ from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, subset_name
 from metakd.evaluate import dice
 from metakd.model import load_model
 from metakd.phantom import PhantomSettings, make_phantom
+from metakd.progress import Cancelled
 from metakd.regions import REGIONS, Region
 from metakd.segment import Options, segment
 from metakd.study import Study, make_study
@@ -59,6 +60,34 @@ def test_every_subset_runs_and_says_what_was_generated(study, model, subset):
     assert set(result.report.available) == {c.label for c in subset}
     assert set(result.report.generated) == {c.label for c in CONTRASTS if c not in subset}
     assert result.report.reference == part.default_reference.label
+
+
+@pytest.mark.parametrize("window", [None, 128])
+def test_progress_covers_the_whole_of_a_run(study, model, window):
+    steps = []
+    part = study.subset(frozenset([Contrast.T1C, Contrast.FLAIR]))
+    segment(
+        part, model, Options(device="cpu", window=window), on_progress=lambda *s: steps.append(s)
+    )
+    (total,) = {total for _, _, total in steps}
+    assert [done for _, done, _ in steps] == list(range(1, total + 1))
+    stages = [stage for stage, _, _ in steps]
+    windows = stages.count("decode")
+    assert stages == ["prepare"] * 2 + ["encode", "encode", "decode"] * windows + ["finish"]
+    assert (windows == 1) == (window is None)
+
+
+def test_a_run_can_be_stopped_while_it_prepares(study, model):
+    steps = []
+    with pytest.raises(Cancelled):
+        segment(
+            study,
+            model,
+            CPU,
+            on_progress=lambda *s: steps.append(s),
+            is_cancelled=lambda: len(steps) == 2,
+        )
+    assert [stage for stage, _, _ in steps] == ["prepare"] * 2
 
 
 def test_the_same_input_gives_the_same_bytes_twice(study, model, result):

@@ -14,9 +14,8 @@ from typing import NoReturn
 
 from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, ContrastSet, parse_subset
+from metakd.outputs import IMAGE_ENDINGS
 from metakd.regions import CONVENTIONS
-
-_IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 _SEGMENT_HELP = """\
 Segment one patient from the contrasts there are; the features of the others are generated.
@@ -38,10 +37,25 @@ t2, flair, segmentation, labels. Dice, HD95 and both lesion-wise, as BraTS 2023 
 scores.csv and summary.json, prints the table.
 """
 
+_WORKER_HELP = """\
+Serve another program, as 3D Slicer's module does: requests on stdin, events on stdout, each one
+JSON object a line. It ends when stdin closes.
+
+  {"op":"segment","id":"1","inputs":{"t1c":"/in/t1c.nrrd"},"output":"/out/seg.nrrd","options":{}}
+
+Options: device, reference, model, labels, probabilities, as those of metakd segment. Other
+requests: import, phantom, compare, cancel, shutdown; metakd/worker_requests.py has their fields.
+The model and the last study stay in memory between requests.
+"""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = build_parser().parse_args(argv)
+    if arguments.command == "worker":
+        from metakd import worker
+
+        worker.main()
     signal.signal(signal.SIGTERM, _stop)  # so that half-written files are removed
     try:
         return _run(arguments)
@@ -53,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import SimpleITK as sitk  # late, as torch is: --help should not wait for them
 
     from metakd import commands
-    from metakd.model import ModelError
+    from metakd.packages import ModelError
     from metakd.study import StudyError
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -88,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_models(commands)
     _add_phantom(commands)
+    _command(commands, "worker", "worker", "segment for another program", _WORKER_HELP)
     return parser
 
 
@@ -219,8 +234,8 @@ def _add_model_and_device(parser: argparse.ArgumentParser) -> None:
 
 
 def _image_file(text: str) -> Path:
-    if not text.endswith(_IMAGE_ENDINGS):
-        raise argparse.ArgumentTypeError(f"'{text}' must end in {', '.join(_IMAGE_ENDINGS)}")
+    if not text.endswith(IMAGE_ENDINGS):
+        raise argparse.ArgumentTypeError(f"'{text}' must end in {', '.join(IMAGE_ENDINGS)}")
     return Path(text)
 
 

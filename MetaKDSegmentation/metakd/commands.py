@@ -18,20 +18,15 @@ from metakd import __version__
 from metakd.cases import Case, find_cases
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.evaluate import as_csv, as_json, as_table, evaluate
-from metakd.inference import choose_device, leave_a_core_free
-from metakd.model import (
-    ModelError,
-    find_models,
-    import_package,
-    load_model,
-    read_card,
-    remove_model,
-    user_folder,
-)
-from metakd.outputs import OutputFiles, check_writable
+from metakd.files import write_label_map
+from metakd.inference import DeviceError, choose_device, leave_a_core_free
+from metakd.memory import hold_freed_memory
+from metakd.model import import_package, load_model
+from metakd.outputs import OutputFiles, check_places, check_writable
+from metakd.packages import ModelError, find_models, read_card, remove_model, user_folder
 from metakd.phantom import make_phantom, write_phantom
 from metakd.preview import LegendEntry, draw_preview
-from metakd.regions import LABELS, REGIONS, Region, to_convention
+from metakd.regions import LABELS, REGIONS, Region
 from metakd.report import REGION_OF_LABEL, Report
 from metakd.segment import Options, Segmentation, segment
 from metakd.study import Study, read_study
@@ -67,26 +62,20 @@ def _segment(arguments: Namespace) -> None:
 
 def _options(arguments: Namespace, reference: Contrast | None = None) -> Options:
     leave_a_core_free()
+    hold_freed_memory()
     try:
         choose_device(arguments.device)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    except DeviceError as error:
+        raise UsageError(f"{error}; try --device auto") from error
     return Options(device=arguments.device, reference=reference)
 
 
 def _check_outputs(arguments: Namespace, inputs: list[Path]) -> None:
     files = [f for f in (arguments.output, arguments.report, arguments.preview) if f]
-    for file in files:
-        check_writable(file)
     folder = arguments.probabilities
     if folder:
         files += [_probability_file(folder, region) for region in REGIONS]
-        check_writable(files[-1] if folder.exists() else folder)  # created when there is content
-    if len({file.resolve() for file in files}) < len(files):
-        raise UsageError("two results would be written to one file; give each its own name")
-    for file in files:
-        if file.resolve() in {path.resolve() for path in inputs}:
-            raise UsageError(f"{file}: is an input; choose another name for the result")
+    check_places(files, inputs, folder)
 
 
 def _write(arguments: Namespace, result: Segmentation, report: Report, study: Study) -> None:
@@ -103,22 +92,11 @@ def _write(arguments: Namespace, result: Segmentation, report: Report, study: St
             reference = next(c for c in CONTRASTS if c.label == report.reference)
             picture = preview(study.images[reference], result.label_map, report)
             picture.save(files.stage(arguments.preview))
-        sitk.WriteImage(
-            _in_convention(result.label_map, arguments.labels),
-            files.stage(arguments.output),
-            useCompression=True,
-        )
+        write_label_map(result.label_map, files.stage(arguments.output), arguments.labels)
 
 
 def _probability_file(folder: Path, region: Region) -> Path:
     return folder / f"{region.value.lower()}.nii.gz"
-
-
-def _in_convention(label_map: sitk.Image, convention: str) -> sitk.Image:
-    values = to_convention(sitk.GetArrayViewFromImage(label_map), convention)
-    translated = sitk.GetImageFromArray(values)
-    translated.CopyInformation(label_map)
-    return translated
 
 
 def preview(reference: sitk.Image, label_map: sitk.Image, report: Report) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Reading image files with the checks that ITK's readers leave out."""
+"""Image files: read with the checks that ITK's readers leave out; label maps written."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import IO
 
 import numpy as np
 import SimpleITK as sitk
+
+from metakd.regions import CONVENTIONS, to_convention
 
 _FLOATS = {16: "f4", 64: "f8"}  # NIfTI's numbers of the real floating-point types
 _NIFTI = (".nii", ".nii.gz", ".hdr", ".img")
@@ -39,6 +41,20 @@ def read_image(path: Path) -> sitk.Image:
     if not finite:
         raise ValueError("has NaN or infinite voxels")
     return image
+
+
+def write_label_map(label_map: sitk.Image, place: str, convention: str) -> None:
+    """Write a label map of the engine's convention in another one.
+
+    NRRD, which Slicer exchanges with the worker, is not compressed: that would take longer than
+    reading and writing together.
+    """
+    written = label_map
+    if any(value != own for value, own in CONVENTIONS[convention].items() if own):
+        values = to_convention(sitk.GetArrayViewFromImage(label_map), convention)
+        written = sitk.GetImageFromArray(values)
+        written.CopyInformation(label_map)
+    sitk.WriteImage(written, place, useCompression=not place.endswith(".nrrd"))
 
 
 def _is_finite_nifti(path: Path) -> bool:

@@ -6,8 +6,10 @@ windows, then the CPU.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import product
@@ -18,21 +20,15 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from metakd.network import MetaKDNet
-from metakd.preprocess import PreparedStudy
+from metakd.contrasts import Contrast
+from metakd.memory import Memory, give_back_freed_memory, is_out_of_memory
+from metakd.network import MetaKDNet, Pyramid
+from metakd.preprocess import PreparedStudy, Shape
+from metakd.progress import Cancelled, IsCancelled, OnProgress
 from metakd.tensors import to_array, to_tensor
-
-OnProgress = Callable[[str, int, int], None]
-"""Called after each unit of work with the stage's name, units done, units in all."""
-
-IsCancelled = Callable[[], bool]
 
 _WINDOWS = (160, 128, 96, 64)  # voxels a side, tried in turn when the whole box does not fit
 _OVERLAP = 0.5
-# As CUDA, the CPU's allocator on Linux and on Windows, cuDNN and cuBLAS, and MPS put it.
-_OUT_OF_MEMORY = (
-    "out of memory", "can't allocate", "not enough memory", "alloc_failed", "invalid buffer size",
-)  # fmt: skip
 
 Box = tuple[slice, slice, slice]
 # Asking the CPU for more than it has brings the system's out-of-memory killer, not an error, so
@@ -40,8 +36,11 @@ Box = tuple[slice, slice, slice]
 _WHOLE_BOX_VOXELS_ON_CPU = 8_000_000
 
 
-class Cancelled(Exception):  # noqa: N818 - a request carried out, not an error
-    """The caller asked to stop."""
+_COMPUTES: set[str] = set()  # devices that were seen to, so that each is tried once a process
+
+
+class DeviceError(ValueError):
+    """The device asked for by name cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +58,29 @@ def choose_device(name: str = "auto") -> torch.device:
     Args:
         name: ``auto`` (CUDA, else MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
-    Raises `ValueError` when the device asked for by name cannot be used, saying why.
+    Raises `DeviceError`.
     """
-    if name != "auto":
-        problem = _trouble_with(name)
-        if problem:
-            raise ValueError(f"device '{name}' cannot be used ({problem}); try --device auto")
-        return torch.device(name)
-    return torch.device(next(name for name in ("cuda", "mps", "cpu") if not _trouble_with(name)))
+    names = ("cuda", "mps", "cpu") if name == "auto" else (name,)
+    for name_ in names:
+        problem = trouble_with(name_)
+        if not problem:
+            return torch.device(name_)
+    raise DeviceError(f"device '{names[-1]}' cannot be used ({problem})")
 
 
-def _trouble_with(device: str) -> str:
+def trouble_with(device: str) -> str:
     """Why the device cannot be used, in one line; empty when it computes every layer we need."""
+    if device in _COMPUTES:
+        return ""
+    if device.startswith("cuda") and not (torch.version.cuda or torch.version.hip):
+        return "this PyTorch is built without CUDA"
     try:
         tiny = MetaKDNet(channels=[1, 1], decoder_channels=[1, 1]).eval().to(device)
         with torch.no_grad():
             tiny(torch.ones(1, 4, 8, 8, 8, device=device)).sum().item()
     except (RuntimeError, AssertionError, ImportError) as error:
-        return str(error).splitlines()[0]
+        return (str(error) or type(error).__name__).splitlines()[0]
+    _COMPUTES.add(device)
     return ""
 
 
@@ -94,6 +98,7 @@ def predict(
     device: torch.device,
     *,
     window: int | None = None,
+    memory: Memory | None = None,
     on_progress: OnProgress = lambda stage, done, total: None,
     is_cancelled: IsCancelled = lambda: False,
 ) -> Prediction:
@@ -102,66 +107,93 @@ def predict(
     Args:
         network: in evaluation mode; it is moved to the device.
         window: side of the sliding window in voxels; the whole box in one pass when left out.
+        memory: of an earlier run, for the features of contrasts that are as they were. It is
+            forgotten first when memory runs out.
         is_cancelled: asked before every unit of work (one encoder or one decoder pass).
 
     Raises `Cancelled`, and `MemoryError` when not even the smallest window fits the CPU.
     """
-    for device_, side in _attempts(prepared, device, window):
+    attempts = _attempts(prepared.shape, device, window)
+    if memory:
+        attempts.insert(0, attempts[0])  # once more without what is kept
+    done = 0
+    for device_, side in attempts:
+        job = _Job(network, prepared, device_, memory or Memory(), done, on_progress, is_cancelled)
         try:
-            job = _Job(network.to(device_), prepared, device_, on_progress, is_cancelled)
             return Prediction(job.run(side), str(device_), side)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
+            _Job.own_thread = _Job.own_thread or "primitive" in str(error)
+        done = job.done
+        if memory:
+            memory.forget()
+        memory = None
+        give_back_freed_memory(for_good=True)
         if device_.type == "cuda":
             torch.cuda.empty_cache()
     raise MemoryError("not enough memory for the smallest window; close other programs")
 
 
+def units_of_work(
+    shape: Shape, contrasts: int, stride: int, device: torch.device, window: int | None = None
+) -> int:
+    """How many units `predict` will report, unless memory runs out on the way."""
+    _, side = _attempts(shape, device, window)[0]
+    return len(list(_boxes(shape, side or max(shape), stride))) * (contrasts + 1)
+
+
 def _attempts(
-    prepared: PreparedStudy, device: torch.device, window: int | None
-) -> Iterator[tuple[torch.device, int | None]]:
-    """What to try, most wanted first."""
-    longest = max(prepared.shape)
-    sides = [side for side in _WINDOWS if side < (window or longest)]
+    shape: Shape, device: torch.device, window: int | None
+) -> list[tuple[torch.device, int | None]]:
+    """What to try, most wanted first: devices and sides of the window."""
+    sides = [side for side in _WINDOWS if side < (window or max(shape))]
+    attempts: list[tuple[torch.device, int | None]] = []
     for device_ in dict.fromkeys((device, torch.device("cpu"))):
-        fits = device_.type != "cpu" or prepared.brain.size <= _WHOLE_BOX_VOXELS_ON_CPU
+        fits = device_.type != "cpu" or math.prod(shape) <= _WHOLE_BOX_VOXELS_ON_CPU
         if window or fits:
-            yield device_, window
-        for side in sides:
-            yield device_, side
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
+            attempts.append((device_, window))
+        attempts += [(device_, side) for side in sides]
+    return attempts
 
 
 class _Job:
     """One attempt at one study on one device."""
+
+    # In the thread in which oneDNN once had no memory for a kernel ("could not create a primitive")
+    # it never makes one again.
+    own_thread = False
 
     def __init__(
         self,
         network: MetaKDNet,
         prepared: PreparedStudy,
         device: torch.device,
+        memory: Memory,
+        done: int,
         on_progress: OnProgress,
         is_cancelled: IsCancelled,
     ) -> None:
-        self.network, self.device, self.shape = network, device, prepared.shape
-        self.images = {c.index: to_tensor(v)[None, None] for c, v in prepared.channels.items()}
+        self.network, self.prepared, self.device, self.memory = network, prepared, device, memory
         self.on_progress, self.is_cancelled = on_progress, is_cancelled
-        self.done = self.total = 0
+        self.done = self.total = done
+
+    def run(self, window: int | None) -> npt.NDArray[np.float32]:
+        if not self.own_thread:
+            return self._run(window)
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(self._run, window).result()
 
     @torch.no_grad()
-    def run(self, window: int | None) -> npt.NDArray[np.float32]:
-        side = window or max(self.shape)
-        boxes = list(_boxes(self.shape, side, self.network.stride))
-        self.total = len(boxes) * (len(self.images) + 1)
+    def _run(self, window: int | None) -> npt.NDArray[np.float32]:
+        self.network.to(self.device)
+        shape, stride = self.prepared.shape, self.network.stride
+        boxes = list(_boxes(shape, window or max(shape), stride))
+        self.total += len(boxes) * (len(self.prepared.channels) + 1)
         if len(boxes) == 1:
             return to_array(self._one_pass(boxes[0]))
-        total = torch.zeros(self.network.arguments["regions"], *self.shape)
-        weights = torch.zeros(self.shape)
+        total = torch.zeros(self.network.arguments["regions"], *shape)
+        weights = torch.zeros(shape)
         for box in boxes:
             weight = _gaussian([edge.stop - edge.start for edge in box])
             total[:, box[0], box[1], box[2]] += weight * self._one_pass(box).cpu()
@@ -170,12 +202,11 @@ class _Job:
 
     def _one_pass(self, box: Box) -> Tensor:
         """Probabilities (regions, d, h, w) of one box."""
-        features: list[list[Tensor] | None] = [None] * self.network.arguments["contrasts"]
+        features: list[Pyramid | None] = [None] * self.network.arguments["contrasts"]
         with _autocast(self.device):
-            for contrast, image in self.images.items():
+            for contrast in self.prepared.channels:
                 self._stop_if_cancelled()
-                crop = image[..., box[0], box[1], box[2]].to(self.device)
-                features[contrast] = self.network.encode(contrast, crop)
+                features[contrast.index] = self._features(contrast, box)
                 self._tick("encode")
             self._stop_if_cancelled()
             available = torch.tensor([[f is not None for f in features]], device=self.device)
@@ -183,6 +214,20 @@ class _Job:
         probabilities = torch.sigmoid(logits[0].float())
         self._tick("decode")
         return probabilities
+
+    def _features(self, contrast: Contrast, box: Box) -> Pyramid:
+        """Features of one contrast in one box; those of the whole grid are kept."""
+        channel = self.prepared.channels[contrast]
+        if channel[box].shape != channel.shape:
+            return self._encode(contrast, channel, box)
+        made_with = (self.network, self.device)
+        return self.memory.recall(
+            (contrast, "features"), channel, made_with, self._encode, contrast, channel, box
+        )
+
+    def _encode(self, contrast: Contrast, channel: npt.NDArray[np.float32], box: Box) -> Pyramid:
+        crop = to_tensor(channel)[None, None, box[0], box[1], box[2]].to(self.device)
+        return self.network.encode(contrast.index, crop)
 
     def _stop_if_cancelled(self) -> None:
         if self.is_cancelled():
@@ -202,7 +247,7 @@ def _autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast("cuda", dtype=half)
 
 
-def _boxes(shape: tuple[int, int, int], side: int, stride: int) -> Iterator[Box]:
+def _boxes(shape: Shape, side: int, stride: int) -> Iterator[Box]:
     """Overlapping boxes that cover the shape; a box's sides are multiples of the stride."""
     edges = []
     for length in shape:

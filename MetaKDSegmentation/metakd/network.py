@@ -7,7 +7,7 @@ encoder :math:`f_i = \theta_i(x_i)`, decoder :math:`\zeta`, importance weight ve
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -106,12 +106,16 @@ class MetaKDNet(nn.Module):
         """
         filled: list[Pyramid] = [[] for _ in features]
         scales = max(len(pyramid or []) for pyramid in features)
+        complete = available.all(dim=0).tolist()  # those are passed on without a copy
+        if all(complete):
+            return [pyramid for pyramid in features if pyramid is not None]
+        has = [None if complete[i] else available[:, i] for i in range(len(complete))]
         for scale in range(scales):
             present = {i: p[scale] for i, p in enumerate(features) if p is not None}
-            mean = _mean_of_available(present, available)
+            total = torch.stack([_where(has[i], x, 0.0) for i, x in present.items()]).sum(dim=0)
+            mean = total / _per_sample(available.sum(dim=1), total)
             for i, pyramid in enumerate(filled):
-                has = _per_sample(available[:, i], mean)
-                pyramid.append(torch.where(has, present[i], mean) if i in present else mean)
+                pyramid.append(_where(has[i], present[i], mean) if i in present else mean)
         return filled
 
     def decode(self, pyramids: Sequence[Pyramid]) -> Tensor:
@@ -200,14 +204,9 @@ class ConvNormAct(nn.Sequential):
         )
 
 
-def _mean_of_available(present: Mapping[int, Tensor], available: Tensor) -> Tensor:
-    """Mean over each sample's available contrasts, of features of one scale by contrast."""
-    terms = [
-        torch.where(_per_sample(available[:, i], features), features, 0.0)
-        for i, features in present.items()
-    ]
-    total = torch.stack(terms).sum(dim=0)
-    return total / _per_sample(available.sum(dim=1), total)
+def _where(has: Tensor | None, features: Tensor, other: Tensor | float) -> Tensor:
+    """Features of the samples that have them, `other` for the rest; without `has`, all do."""
+    return features if has is None else torch.where(_per_sample(has, features), features, other)
 
 
 def _per_sample(values: Tensor, like: Tensor) -> Tensor:

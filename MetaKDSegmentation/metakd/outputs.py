@@ -6,10 +6,15 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+_open: set[OutputFiles] = set()
+_settling = threading.Lock()  # held while files appear, or are given up for good
 
 
 class OutputFiles:
@@ -29,6 +34,7 @@ class OutputFiles:
         self._staged: dict[Path, Path] = {}
 
     def __enter__(self) -> OutputFiles:
+        _open.add(self)
         return self
 
     def stage(self, path: Path) -> str:
@@ -53,12 +59,27 @@ class OutputFiles:
             if error is None:
                 for temporary in self._staged.values():
                     _flush(temporary)
-                with _undisturbed():
+                with _undisturbed(), _settling:
                     for path, temporary in self._staged.items():
                         temporary.replace(path)
         finally:
-            for temporary in self._staged.values():
-                temporary.unlink(missing_ok=True)
+            _open.discard(self)
+            self._remove()
+
+    def _remove(self) -> None:
+        for temporary in self._staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def give_up() -> None:
+    """Remove every file that is staged, for a thread that ends the process right after.
+
+    Files that were about to appear together do so before, or not at all any more.
+    """
+    _settling.acquire(timeout=0.5)
+    for files in list(_open):
+        with suppress(OSError):  # Windows removes no open file; it stays, hidden
+            files._remove()
 
 
 @contextmanager
@@ -77,6 +98,26 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(stop, handler)
         for number in came:
             signal.raise_signal(number)
+
+
+def check_places(
+    files: Collection[Path], inputs: Collection[Path], new_folder: Path | None = None
+) -> None:
+    """Raise `OSError`, saying what to do, unless each file can be written and is no other's place.
+
+    Args:
+        new_folder: of some of the files; it need not exist, if it can be made.
+    """
+    if new_folder and not new_folder.exists():
+        check_writable(new_folder)
+    for file in files:
+        if file.parent != new_folder or new_folder.exists():
+            check_writable(file)
+    if len({file.resolve() for file in files}) < len(files):
+        raise FileExistsError("two results would be written to one file; give each its own name")
+    for file in files:
+        if file.resolve() in {path.resolve() for path in inputs}:
+            raise FileExistsError(f"{file}: is an input; choose another name for the result")
 
 
 def check_writable(path: Path) -> None:

@@ -6,8 +6,9 @@ in physical space, once → z-score inside the brain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import SimpleITK as sitk
 
 from metakd.contrasts import Contrast
 from metakd.foreground import foreground
+from metakd.memory import Memory
 from metakd.study import Study, StudyError
 
 _MARGIN_MM = 4.0  # around the brain, so that no border effect reaches it
@@ -22,6 +24,8 @@ _MIN_BOX = 32  # voxels: below this the network's coarsest scale would be a sing
 _LARGEST_MM, _SMALLEST_MM = 400.0, 20.0  # a head is neither larger nor, at its longest, smaller
 _OUTLIER_PERCENTILES = (0.1, 99.9)
 _LEAST_SPREAD = 1e-5  # of intensities that were brought to about 0 to 1
+
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class PreparedStudy:
     reference: sitk.Image
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         depth, height, width = self.brain.shape
         return depth, height, width
 
@@ -54,7 +58,13 @@ class PreparedStudy:
 
 
 def prepare(
-    study: Study, *, spacing: float, stride: int, reference: Contrast | None = None
+    study: Study,
+    *,
+    spacing: float,
+    stride: int,
+    reference: Contrast | None = None,
+    memory: Memory | None = None,
+    on_contrast: Callable[[int, Shape], None] = lambda done, shape: None,
 ) -> PreparedStudy:
     """Bring a study to the network's grid.
 
@@ -62,6 +72,8 @@ def prepare(
         spacing: the model's isotropic spacing in mm.
         stride: the sides of the grid become multiples of this.
         reference: whose grid and orientation lead; `Study.default_reference` unless chosen.
+        memory: of an earlier run, for the contrasts that have the same image and grid again.
+        on_contrast: called when one more is done, with how many are and the grid's (D, H, W).
 
     Raises `StudyError` when the chosen reference is absent, a contrast shows nothing where the
     brain is, or the brain's size cannot be one.
@@ -69,48 +81,92 @@ def prepare(
     reference = reference or study.default_reference
     if reference not in study.images:
         raise StudyError(f"{reference.label} cannot be the reference: it is not in the study")
-    oriented = {c: sitk.DICOMOrient(image, "LPS") for c, image in study.images.items()}
-    masks = {contrast: foreground(image) for contrast, image in oriented.items()}
-    low, high = _brain_box(oriented[reference], masks)
-    grid = _grid_over(oriented[reference], low, high, spacing, stride)
+    memory = memory or Memory()
+    scans = {c: _Oriented(c, image) for c, image in study.images.items()}
+    places = {c: memory.recall((c, "place"), s.stored, None, s.place) for c, s in scans.items()}
+    low, high = _brain_box(places[reference], places.values())
+    grid = _grid_over(places[reference].frame, low, high, spacing, stride)
 
     channels, brain = {}, np.zeros(grid.GetSize()[::-1], dtype=bool)
-    for contrast, image in oriented.items():
-        values = _resample(image, grid)
-        inside = _resample(sitk.Cast(masks[contrast], sitk.sitkFloat32), grid) > 0.5
-        if not inside.any():
-            raise StudyError(f"{contrast.label} shows nothing where {reference.label} has brain")
-        channels[contrast] = _z_score(contrast, values, inside)
+    where = (grid.GetSize(), grid.GetSpacing(), grid.GetOrigin(), grid.GetDirection())
+    for done, (contrast, scan) in enumerate(scans.items(), start=1):
+        channels[contrast], inside = memory.recall(
+            (contrast, "channel"), scan.stored, where, scan.on_grid, grid, reference
+        )
         brain |= inside
+        on_contrast(done, brain.shape)
     return PreparedStudy(channels, brain, grid, study.images[reference])
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where an image and its brain lie; all that remains of an image that is prepared already.
+
+    `frame`: one voxel with the image's geometry. `size`: (x, y, z) of the whole image. `corners`:
+    (8, 3), LPS mm, of the box around the brain.
+    """
+
+    frame: sitk.Image
+    size: tuple[int, int, int]
+    corners: npt.NDArray[np.float64]
+
+
+class _Oriented:
+    """One contrast's image in canonical orientation, made when it is first needed."""
+
+    def __init__(self, contrast: Contrast, stored: sitk.Image) -> None:
+        self.contrast, self.stored = contrast, stored
+
+    @cached_property
+    def image(self) -> sitk.Image:
+        oriented: sitk.Image = sitk.DICOMOrient(self.stored, "LPS")
+        return oriented
+
+    @cached_property
+    def mask(self) -> sitk.Image:
+        return foreground(self.image)
+
+    def place(self) -> _Place:
+        statistics = sitk.LabelShapeStatisticsImageFilter()
+        statistics.Execute(self.mask)
+        box = np.array(statistics.GetBoundingBox(1), dtype=float)
+        start, stop = box[:3] - 0.5, box[:3] + box[3:] - 0.5
+        corners = [
+            self.image.TransformContinuousIndexToPhysicalPoint(np.where(c, stop, start).tolist())
+            for c in np.ndindex(2, 2, 2)
+        ]
+        return _Place(self.image[:1, :1, :1], self.image.GetSize(), np.array(corners))
+
+    def on_grid(
+        self, grid: sitk.Image, reference: Contrast
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Normalised values and the brain's mask, (D, H, W). Raises `StudyError` without brain."""
+        values = _resample(self.image, grid)
+        inside = _resample(sitk.Cast(self.mask, sitk.sitkFloat32), grid) > 0.5
+        if not inside.any():
+            raise StudyError(
+                f"{self.contrast.label} shows nothing where {reference.label} has brain"
+            )
+        return _z_score(self.contrast, values, inside), inside
+
+
 def _brain_box(
-    reference: sitk.Image, masks: Mapping[Contrast, sitk.Image]
+    reference: _Place, places: Collection[_Place]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Continuous index box (x, y, z) in the reference that holds every contrast's brain.
 
     Limited to the reference's own extent: nothing outside it can be returned.
     """
-    lows, highs = [], []
-    for mask in masks.values():
-        statistics = sitk.LabelShapeStatisticsImageFilter()
-        statistics.Execute(mask)
-        box = np.array(statistics.GetBoundingBox(1), dtype=float)
-        start, stop = box[:3] - 0.5, box[:3] + box[3:] - 0.5
-        corners = [
-            reference.TransformPhysicalPointToContinuousIndex(
-                mask.TransformContinuousIndexToPhysicalPoint(np.where(c, stop, start).tolist())
-            )
-            for c in np.ndindex(2, 2, 2)
-        ]
-        lows.append(np.min(corners, axis=0))
-        highs.append(np.max(corners, axis=0))
-    margin = _MARGIN_MM / np.array(reference.GetSpacing())
+    indices = np.array([
+        reference.frame.TransformPhysicalPointToContinuousIndex(corner.tolist())
+        for place in places
+        for corner in place.corners
+    ])  # fmt: skip
+    margin = _MARGIN_MM / np.array(reference.frame.GetSpacing())
     # Whole voxels, so that a reference at the model's spacing is sampled at its own voxels.
-    low = np.floor(np.min(lows, axis=0) + 0.5 - margin + 1e-6) - 0.5
-    high = np.ceil(np.max(highs, axis=0) + 0.5 + margin - 1e-6) - 0.5
-    edge = np.array(reference.GetSize()) - 0.5
+    low = np.floor(indices.min(axis=0) + 0.5 - margin + 1e-6) - 0.5
+    high = np.ceil(indices.max(axis=0) + 0.5 + margin - 1e-6) - 0.5
+    edge = np.array(reference.size) - 0.5
     low, high = np.clip(low, -0.5, edge), np.clip(high, -0.5, edge)
     if (high <= low).any():
         raise StudyError("the contrasts show nothing in a common place; check their positions")

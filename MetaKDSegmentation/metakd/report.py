@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 import torch
 
@@ -15,7 +14,7 @@ from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.inference import Prediction
 from metakd.model import Model
-from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Region, region_mask
+from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Region
 from metakd.study import Study
 
 # The region whose reliability speaks for a tissue that is not scored by itself.
@@ -91,15 +90,14 @@ def make_report(
     """Measure a label map (engine's convention) and say how far it can be trusted."""
     labels = sitk.GetArrayViewFromImage(label_map)
     voxel_ml = float(np.prod(label_map.GetSpacing())) / 1000
+    voxels = {label.value: int(np.count_nonzero(labels == label.value)) for label in LABELS}
     available = frozenset(study.images)
     return Report(
         regions={
-            region.value: _region_report(labels, voxel_ml, region, model, available)
+            region.value: _region_report(voxels, voxel_ml, region, model, available)
             for region in REGIONS
         },
-        volumes_ml={
-            label.short: _ml(int((labels == label.value).sum()), voxel_ml) for label in LABELS
-        },
+        volumes_ml={label.short: _ml(voxels[label.value], voxel_ml) for label in LABELS},
         measured_on=model.settings["expected_dice"]["measured_on"],
         available=tuple(c.label for c in CONTRASTS if c in available),
         generated=tuple(c.label for c in CONTRASTS if c not in available),
@@ -118,7 +116,7 @@ def make_report(
 
 
 def _region_report(
-    labels: npt.NDArray[np.uint8],
+    voxels: Mapping[int, int],
     voxel_ml: float,
     region: Region,
     model: Model,
@@ -127,7 +125,7 @@ def _region_report(
     dice = model.expected_dice(available, region)
     return RegionReport(
         name=region.title,
-        volume_ml=_ml(int(region_mask(labels, region).sum()), voxel_ml),
+        volume_ml=_ml(sum(voxels[value] for value in region.label_values), voxel_ml),
         expected_dice=dice,
         reliability=model.reliability(dice),
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import SimpleITK as sitk
 
 from metakd.contrasts import Contrast
-from metakd.inference import IsCancelled, OnProgress, choose_device, predict
+from metakd.inference import choose_device, predict, units_of_work
+from metakd.memory import Memory
 from metakd.model import Model
 from metakd.postprocess import label_map, to_reference
-from metakd.preprocess import prepare
+from metakd.preprocess import Shape, prepare
+from metakd.progress import Cancelled, IsCancelled, OnProgress, Part
 from metakd.regions import Region
 from metakd.report import Report, make_report
 from metakd.study import Study
@@ -48,44 +50,72 @@ class Segmentation:
     probabilities: Mapping[Region, sitk.Image]
     report: Report
 
+    def with_stage(self, stage: str, seconds: float) -> Segmentation:
+        """The same with the time of a stage that lay outside the pipeline."""
+        return replace(self, report=self.report.with_stage(stage, seconds))
+
 
 def segment(
     study: Study,
     model: Model,
     options: Options | None = None,
     *,
+    memory: Memory | None = None,
     on_progress: OnProgress = lambda stage, done, total: None,
     is_cancelled: IsCancelled = lambda: False,
 ) -> Segmentation:
     """Segment one study.
+
+    Args:
+        memory: what earlier runs have left to this one, and this one leaves to the next. The
+            result is the same to the bit with and without; only what changed is computed anew.
+        on_progress: the stages are ``prepare`` (a unit a contrast), ``encode``, ``decode`` and
+            ``finish`` (one unit).
+        is_cancelled: asked between units.
 
     Example:
         >>> study = read_study({Contrast.FLAIR: Path("flair.nii.gz")})  # doctest: +SKIP
         >>> result = segment(study, load_model())  # doctest: +SKIP
         >>> sitk.WriteImage(result.label_map, "segmentation.nii.gz")  # doctest: +SKIP
 
-    Raises `StudyError` for a study that cannot be segmented, `ValueError` for a device that
-    cannot be used, `metakd.inference.Cancelled` and `MemoryError`.
+    Raises `StudyError` for a study that cannot be segmented, `metakd.inference.DeviceError`,
+    `Cancelled` and `MemoryError`.
     """
     options = options or Options()
     clock = _Clock()
     device = choose_device(options.device)
     reference = options.reference or study.default_reference
+    contrasts, stride = len(study.images), model.network.stride
+
+    def on_contrast(done: int, shape: Shape) -> None:
+        units = units_of_work(shape, contrasts, stride, device, options.window)
+        on_progress("prepare", done, contrasts + units + 1)
+        if is_cancelled():
+            raise Cancelled
+
     prepared = prepare(
-        study, spacing=model.spacing, stride=model.network.stride, reference=reference
+        study,
+        spacing=model.spacing,
+        stride=stride,
+        reference=reference,
+        memory=memory,
+        on_contrast=on_contrast,
     )
     clock.stop("prepare")
+    network = Part(on_progress, before=contrasts, after=1)
     prediction = predict(
         model.network,
         prepared,
         device,
         window=options.window,
-        on_progress=on_progress,
+        memory=memory,
+        on_progress=network,
         is_cancelled=is_cancelled,
     )
     clock.stop("network")
     probabilities = to_reference(prediction.probabilities, prepared)
     labels = label_map(probabilities, smallest_ml=model.settings["postprocessing"]["smallest_ml"])
+    on_progress("finish", network.total, network.total)
     clock.stop("finish")
     report = make_report(
         labels,

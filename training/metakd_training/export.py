@@ -14,9 +14,9 @@ import yaml
 from metakd import __version__
 from metakd.card import ARCHITECTURE, INTENDED_USE
 from metakd.contrasts import CONTRASTS, SUBSETS, subset_name
-from metakd.model import CARD, WEIGHTS
 from metakd.network import MetaKDNet
 from metakd.outputs import OutputFiles
+from metakd.packages import CARD, WEIGHTS
 from metakd.regions import REGIONS
 from safetensors.torch import save
 

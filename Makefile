@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := demo/phantom_1005
 
-.PHONY: demo test lint bench bench-train results
+.PHONY: demo test lint bench bench-train results screenshots
 .DEFAULT_GOAL := demo
 
 # The stamp makes set-up happen once; after it nothing here touches the network.
@@ -30,6 +30,11 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python Testing/bench.py
+	$(BIN)/python Testing/bench_panel.py
+
+# The README's pictures of the Slicer module; look at them before they are committed.
+screenshots: .venv/ready
+	$(BIN)/python Testing/screenshots.py
 
 bench-train: .venv/ready
 	$(BIN)/python Testing/bench_train.py

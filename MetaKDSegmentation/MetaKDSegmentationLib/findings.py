@@ -127,7 +127,7 @@ def same_grid(one: VolumeFacts, other: VolumeFacts) -> bool:
 
 def _effective(slots: Slots, reference: Contrast | None) -> Contrast:
     """The contrast whose grid the result comes back on."""
-    if reference in slots:
+    if reference is not None and reference in slots:
         return reference
     return next(contrast for contrast in REFERENCE_PREFERENCE if contrast in slots)
 

@@ -6,7 +6,7 @@ One JSON object a line; every request ends in exactly one `Result` or `Failure` 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,7 +120,7 @@ def _ready(message: dict[str, Any]) -> Ready:
     )
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "starting": lambda m: Starting(m["pid"], m["version"]),
     "ready": _ready,
     "progress": lambda m: Progress(m["id"], m["stage"], m["done"], m["total"]),

@@ -1,0 +1,88 @@
+"""The four slots: assigning volumes, the state of each, findings before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import slicer
+from metakd.contrasts import CONTRASTS
+
+from MetaKDSegmentationLib.assignment import assign
+from MetaKDSegmentationLib.findings import Finding, findings, state_text
+from MetaKDSegmentationLib.panel_state import assignment_html, findings_html
+from MetaKDSegmentationLib.parameter_node import ParameterNode
+from MetaKDSegmentationLib.protocol import Failure
+from MetaKDSegmentationLib.segmentation_logic import (
+    SegmentationLogic,
+    chosen_volumes,
+    reference_contrast,
+)
+from MetaKDSegmentationLib.volume_facts import series_facts, volume_facts
+
+
+class InputsSection:
+    """Slots, *Auto-assign*, *Load example study*, and what was found about the volumes."""
+
+    def __init__(
+        self, ui: SimpleNamespace, logic: SegmentationLogic, complain: Callable[[Failure], None]
+    ) -> None:
+        self._ui, self._logic, self._complain = ui, logic, complain
+        self._parameters: ParameterNode | None = None
+        ui.autoAssignButton.clicked.connect(lambda *_: self.auto_assign())
+        ui.exampleButton.clicked.connect(lambda *_: self.load_example())
+
+    def refresh(self, parameters: ParameterNode) -> tuple[Finding, ...]:
+        """Show the slots' states and return what was found about them."""
+        if self._parameters is not parameters:
+            self._parameters = parameters
+            self._ui.assignmentText.setText("")
+        facts = {c: volume_facts(node) for c, node in chosen_volumes(parameters).items()}
+        for contrast in CONTRASTS:
+            state = getattr(self._ui, f"{contrast.value}State")
+            state.setText(f"<small>{state_text(facts.get(contrast))}</small>")
+        found = findings(facts, reference_contrast(parameters))
+        self._ui.findingsText.setText(findings_html(found))
+        self._ui.findingsText.setVisible(bool(found))
+        self._ui.assignmentText.setVisible(bool(self._ui.assignmentText.text))
+        return found
+
+    def auto_assign(self) -> None:
+        """Fill the slots from the scene's volumes; what is ambiguous stays as it is."""
+        if self._parameters is None:
+            return
+        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        volumes = [n for n in nodes if n.GetClassName() == "vtkMRMLScalarVolumeNode"]
+        database = getattr(slicer, "dicomDatabase", None)
+        assignment = assign([series_facts(node, database) for node in volumes])
+        taken = set(assignment.slots.values())
+        with slicer.util.NodeModify(self._parameters.parameterNode):
+            for contrast in CONTRASTS:
+                slot = f"{contrast.value}_volume"
+                before = getattr(self._parameters, slot)
+                kept = before if before is not None and before.GetID() not in taken else None
+                volume = assignment.slots.get(contrast)
+                chosen = slicer.mrmlScene.GetNodeByID(volume) if volume else kept
+                setattr(self._parameters, slot, chosen)
+        names = {node.GetID(): node.GetName() for node in volumes}
+        self._ui.assignmentText.setText(f"<small>{assignment_html(assignment, names)}</small>")
+        self._ui.assignmentText.setVisible(True)
+
+    def load_example(self) -> None:
+        """Make and load a synthetic patient, and put it into the slots."""
+        self._ui.exampleButton.setEnabled(False)
+
+        def loaded(volumes: Any) -> None:
+            self._ui.exampleButton.setEnabled(True)
+            if self._parameters is not None:
+                for contrast, volume in volumes.items():
+                    node = slicer.mrmlScene.GetNodeByID(volume)
+                    setattr(self._parameters, f"{contrast.value}_volume", node)
+                slicer.util.setSliceViewerLayers(background=node, fit=True)
+
+        def failed(failure: Failure) -> None:
+            self._ui.exampleButton.setEnabled(True)
+            self._complain(failure)
+
+        self._logic.make_example(loaded, failed)

@@ -1,0 +1,130 @@
+"""The panel: its sections, and when each of them is shown anew."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import slicer
+import vtk
+from metakd import __version__
+
+from MetaKDSegmentationLib.inputs_section import InputsSection
+from MetaKDSegmentationLib.log_section import LogSection
+from MetaKDSegmentationLib.model_section import ModelSection
+from MetaKDSegmentationLib.panel_state import reasons_against
+from MetaKDSegmentationLib.parameter_node import ParameterNode
+from MetaKDSegmentationLib.results_section import ResultsSection
+from MetaKDSegmentationLib.run_section import RunSection
+from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic, chosen_volumes
+from MetaKDSegmentationLib.setup_section import SetupSection
+from MetaKDSegmentationLib.verify_section import VerifySection
+
+_MODIFIED = vtk.vtkCommand.ModifiedEvent
+_VOLUME_EVENTS = (
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+    slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+)
+
+
+class Panel:
+    """Shows one parameter node; everything the user sees follows from it and from the logic."""
+
+    def __init__(self, ui: SimpleNamespace, logic: SegmentationLogic) -> None:
+        self._ui, self._logic = ui, logic
+        self._parameters: ParameterNode | None = None
+        self._gui_tag: Any = None
+        self._observed: list[tuple[Any, int]] = []
+        self._run = RunSection(ui, logic, self._finished)
+        self._setup = SetupSection(ui, logic)
+        self._inputs = InputsSection(ui, logic, self._run.complain)
+        self._model = ModelSection(ui, logic, self._run.complain)
+        self._results = ResultsSection(ui)
+        self._verify = VerifySection(ui, logic, self._run.complain)
+        self.log = LogSection(ui, self._diagnostics)
+
+    def show(self, parameters: ParameterNode | None) -> None:
+        """Follow a parameter node, or none while the scene changes."""
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._gui_tag)
+        self._unobserve()
+        self._parameters = parameters
+        if parameters is not None:
+            self._gui_tag = parameters.connectGui(self._ui)
+            self._setup.look()
+            self.refresh()
+
+    def refresh(self, *_: object) -> None:
+        """Bring every widget up to date."""
+        parameters = self._parameters
+        if parameters is None:
+            return
+        self._observe(parameters)
+        self._setup.refresh()
+        found = self._inputs.refresh(parameters)
+        self._model.refresh(parameters)
+        reasons = reasons_against(
+            found,
+            has_torch=self._setup.has_torch,
+            has_model=self._model.current is not None,
+        )
+        self._run.refresh(parameters, reasons)
+        self._results.refresh(parameters)
+        self._verify.refresh(parameters)
+
+    def show_progress(self) -> None:
+        """One more unit of work is done."""
+        self._run.show_progress()
+
+    def forget(self, node: Any) -> None:
+        """A node is about to leave the scene: its slot becomes empty.
+
+        Slicer's selectors would go on to the next node, and a slot change unseen.
+        """
+        parameters = self._parameters
+        for name in parameters.allParameters if parameters is not None else ():
+            if getattr(parameters, name) is node:
+                setattr(parameters, name, None)
+
+    def refresh_models(self) -> None:
+        """Look for model packages anew."""
+        self._model.reload()
+        self.refresh()
+
+    def close(self) -> None:
+        """Let go of the scene."""
+        self._run.stop()
+        self.show(None)
+
+    def _finished(self) -> None:
+        self.refresh()
+        self._results.show_views()
+
+    def _observe(self, parameters: ParameterNode) -> None:
+        """Follow the parameter node, and the chosen volumes' voxels and transforms."""
+        nodes = list(chosen_volumes(parameters).values())
+        wanted = [parameters.parameterNode, *nodes]
+        if list(dict.fromkeys(node for node, _ in self._observed)) == wanted:
+            return
+        self._unobserve()
+        self._observed = [
+            (node, node.AddObserver(event, self.refresh))
+            for node in wanted
+            for event in (_MODIFIED, *(_VOLUME_EVENTS if node in nodes else ()))
+        ]
+
+    def _unobserve(self) -> None:
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        self._observed = []
+
+    def _diagnostics(self) -> dict[str, str]:
+        """What a bug report needs; contrasts by name only."""
+        ready, parameters = self._logic.ready, self._parameters
+        facts = {"MetaKDSegmentation": __version__, "Model": parameters.model if parameters else ""}
+        if ready is not None:
+            facts["Worker"] = f"torch {ready.torch}, device {ready.device} {dict(ready.unusable)}"
+        if parameters is not None:
+            facts["Contrasts"] = " ".join(c.label for c in chosen_volumes(parameters))
+            facts["Device wanted"] = parameters.device.value
+        return facts

@@ -1,0 +1,52 @@
+"""What came out: volumes, trust, importance weights; the views."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import slicer
+
+from MetaKDSegmentationLib import views
+from MetaKDSegmentationLib.parameter_node import ParameterNode
+from MetaKDSegmentationLib.provenance import read_report
+from MetaKDSegmentationLib.results import importance_html, results_html
+
+
+class ResultsSection:
+    """Shows the report that the output segmentation carries, also after loading a scene."""
+
+    def __init__(self, ui: SimpleNamespace) -> None:
+        self._ui = ui
+        self._parameters: ParameterNode | None = None
+        ui.centreButton.clicked.connect(lambda *_: self._centre())
+        ui.showTableButton.clicked.connect(lambda *_: self._show_table())
+
+    def refresh(self, parameters: ParameterNode) -> None:
+        """Show the output segmentation's report, or nothing."""
+        self._parameters = parameters
+        segmentation = parameters.output_segmentation
+        report = read_report(segmentation) if segmentation else None
+        self._ui.resultsSection.setVisible(report is not None)
+        if report is not None:
+            self._ui.resultsText.setText(results_html(report))
+            self._ui.importanceText.setText(importance_html(report))
+            self._ui.show3DButton.setSegmentationNode(segmentation)
+        self._ui.showTableButton.setEnabled(parameters.volumes_table is not None)
+
+    def show_views(self) -> None:
+        """After a run: the 3D view looks at the tumour."""
+        slicer.util.resetThreeDViews()
+
+    def _centre(self) -> None:
+        if self._parameters is not None and self._parameters.output_segmentation:
+            views.centre_on(self._parameters.output_segmentation)
+
+    def _show_table(self) -> None:
+        table = self._parameters.volumes_table if self._parameters else None
+        if table is None:
+            return
+        layout = slicer.app.layoutManager()
+        layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        selection.SetActiveTableID(table.GetID())
+        slicer.app.applicationLogic().PropagateTableSelection()

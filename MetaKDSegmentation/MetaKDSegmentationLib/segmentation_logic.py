@@ -1,0 +1,291 @@
+"""Everything the module does, without its widgets: segment, cancel, compare, example, import.
+
+Volumes go to the worker as files in a private folder, labels come back as nodes of the scene.
+Nothing in the scene changes before a result is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+from metakd.contrasts import CONTRASTS, REFERENCE_PREFERENCE, Contrast
+
+from MetaKDSegmentationLib import comparison, segmentation_output, views
+from MetaKDSegmentationLib.example_study import load_example
+from MetaKDSegmentationLib.exports import Exports
+from MetaKDSegmentationLib.job import Job, Phase
+from MetaKDSegmentationLib.parameter_node import ParameterNode, Reference
+from MetaKDSegmentationLib.protocol import Failure, Progress, Ready, Result
+from MetaKDSegmentationLib.provenance import write_report
+from MetaKDSegmentationLib.scratch import NoSpaceError, Scratch
+from MetaKDSegmentationLib.volume_files import VolumeError, read_labels
+from MetaKDSegmentationLib.volumes_table import fill_table
+from MetaKDSegmentationLib.worker_client import Process, WorkerClient
+
+EXAMPLE_SEED = 1005  # a synthetic patient the embedded model was not trained on
+
+OnFailure = Callable[[Failure], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run was asked for, by node ids: the panel may change meanwhile."""
+
+    volumes: Mapping[Contrast, str]
+    reference: Contrast
+    segmentation: str | None
+    overlapping: bool
+    convention: str
+    keep_probabilities: bool
+
+
+class SegmentationLogic:
+    """One worker, one private folder, one run at a time.
+
+    Args:
+        make_process: the worker's process, given its working directory.
+        scratch_parent: where the private folder is made.
+        log: is told what the worker says beside its protocol.
+        on_change: is called when a phase began or `ready` changed.
+        on_progress: is called after each unit of work; `job` has it.
+
+    Example:
+        >>> logic.segment(parameters, on_done=print, on_failure=print)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        make_process: Callable[[Path], Process],
+        scratch_parent: Path,
+        *,
+        log: Callable[[str], None] = lambda text: None,
+        on_change: Callable[[], None] = lambda: None,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._scratch = Scratch(scratch_parent)
+        self._exports = Exports(self._scratch)
+        self._on_change, self._on_progress = on_change, on_progress
+        self._client = WorkerClient(
+            lambda: make_process(self._scratch.folder), log=log, on_ready=self._worker_is_ready
+        )
+        self.job = Job()
+
+    @property
+    def ready(self) -> Ready | None:
+        """What the worker said of PyTorch and its device; `None` until it has."""
+        return self._client.ready
+
+    def check_torch(self) -> None:
+        """Start the worker anew, so that it tries PyTorch; `ready` has the outcome."""
+        self._client.end()
+        self._client.start()
+
+    def segment(
+        self, parameters: ParameterNode, on_done: Callable[[str], None], on_failure: OnFailure
+    ) -> None:
+        """Segment in the background.
+
+        Args:
+            on_done: is given the id of the segmentation node, with everything shown.
+            on_failure: is told why there is no result; the scene is as it was.
+        """
+        order = _order(parameters)
+        self._enter(Phase.SENDING)
+
+        def failed(failure: Failure) -> None:
+            self._enter(Phase.IDLE)
+            on_failure(failure)
+
+        def done(result: Result) -> None:
+            self._enter(Phase.SHOWING)
+            try:
+                segmentation = self._show(order, result, parameters)
+            except (VolumeError, OSError) as error:
+                failed(Failure(result.id, "input", str(error)))
+                return
+            except Exception as error:  # whatever it is, the panel must not wait for ever
+                logging.exception("The result could not be shown.")
+                failed(Failure(result.id, "internal", f"the result could not be shown: {error}"))
+                return
+            self._enter(Phase.IDLE)
+            on_done(segmentation)
+
+        try:
+            inputs = self._hand_over(order)
+            output, probabilities = self._output_files(order)
+        except (VolumeError, NoSpaceError) as error:
+            failed(Failure(None, "input", str(error)))
+            return
+        self._enter(Phase.RUNNING if self.ready else Phase.STARTING)
+        self._client.ask(
+            "segment", done, failed, self._advance,
+            inputs=inputs, output=output, options=_options(parameters, order, probabilities),
+        )  # fmt: skip
+
+    def cancel(self) -> None:
+        """End the run, and the worker with all its children, at once."""
+        self._client.end()
+
+    def compare(
+        self,
+        parameters: ParameterNode,
+        on_done: Callable[[Mapping[str, Any], str], None],
+        on_failure: OnFailure,
+    ) -> None:
+        """Score the output against the reference segmentation.
+
+        Args:
+            on_done: is given Dice and HD95 (mm) by region, and a remark; the disagreement is in
+                the parameter node.
+        """
+        folder = self._scratch.subfolder("compare")
+        try:
+            maps = comparison.write_region_maps(
+                parameters.output_segmentation, parameters.reference_segmentation, folder
+            )
+        except comparison.ComparisonError as error:
+            on_failure(Failure(None, "input", str(error)))
+            return
+
+        def done(result: Result) -> None:
+            parameters.disagreement_volume = comparison.show_disagreement(
+                maps, parameters.disagreement_volume
+            )
+            on_done(result.content["scores"], maps.remark)
+
+        self._client.ask(
+            "compare", done, on_failure, segmentation=str(maps.segmentation),
+            reference=str(maps.reference), regions=[region.value for region in maps.regions],
+        )  # fmt: skip
+
+    def make_example(
+        self, on_done: Callable[[Mapping[Contrast, str]], None], on_failure: OnFailure
+    ) -> None:
+        """Make a synthetic patient and load it; `on_done` is given the volumes' ids."""
+
+        def done(result: Result) -> None:
+            on_done(load_example({key: Path(p) for key, p in result.content["files"].items()}))
+
+        folder = self._scratch.subfolder("example")
+        self._client.ask("phantom", done, on_failure, output=str(folder), seed=EXAMPLE_SEED)
+
+    def import_model(
+        self, path: Path, on_done: Callable[[str], None], on_failure: OnFailure
+    ) -> None:
+        """Check a model package (folder or zip) and install it; `on_done` is given its name."""
+        self._client.ask(
+            "import", lambda result: on_done(result.content["model"]), on_failure, path=str(path)
+        )
+
+    def close(self) -> None:
+        """End the worker and delete the private folder."""
+        self._client.end()
+        self._exports.forget()
+        self._scratch.close()
+
+    def _hand_over(self, order: Order) -> dict[str, str]:
+        """Each volume as a file, written again only when it changed; contrast → path."""
+        nodes = {c: _node(volume) for c, volume in order.volumes.items()}
+        self._scratch.demand(2 * sum(_bytes(node) for node in nodes.values()))
+        return {c.value: str(self._exports.fresh(c, node).path) for c, node in nodes.items()}
+
+    def _output_files(self, order: Order) -> tuple[str, str | None]:
+        probabilities = self._scratch.subfolder("probabilities")
+        output = str(self._scratch.folder / "segmentation.nrrd")
+        return output, str(probabilities) if order.keep_probabilities else None
+
+    def _show(self, order: Order, result: Result, parameters: ParameterNode) -> str:
+        """Labels, table, probabilities, views; the id of the segmentation node."""
+        scene = slicer.mrmlScene
+        reference = scene.GetNodeByID(order.volumes[order.reference])
+        if reference is None:
+            raise VolumeError("the reference volume was removed during the run")
+        report = result.content["report"]
+        grid = self._exports.grid(order.reference)
+        labels = read_labels(Path(result.content["output"]), grid)
+        segmentation = scene.GetNodeByID(order.segmentation) if order.segmentation else None
+        if segmentation is None:
+            name = scene.GenerateUniqueName("Tumour")
+            segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        segmentation_output.show_segmentation(
+            labels, reference, segmentation,
+            overlapping=order.overlapping, convention=order.convention,
+        )  # fmt: skip
+        write_report(segmentation, report)
+        # Without any, those of an earlier run go.
+        segmentation_output.show_probabilities(
+            result.content.get("probabilities", {}), grid, reference, segmentation
+        )
+        parameters.output_segmentation = segmentation
+        parameters.volumes_table = fill_table(report, parameters.volumes_table)
+        views.show_tumour(labels, reference)
+        return str(segmentation.GetID())
+
+    def _worker_is_ready(self, ready: Ready) -> None:
+        if self.job.phase is Phase.STARTING:
+            self._enter(Phase.RUNNING)
+        else:
+            self._on_change()
+
+    def _advance(self, progress: Progress) -> None:
+        self.job = self.job.advance(progress, time.monotonic())
+        self._on_progress()
+
+    def _enter(self, phase: Phase) -> None:
+        job = Job() if phase in (Phase.IDLE, Phase.SENDING) else self.job
+        self.job = job.enter(phase, time.monotonic())
+        self._on_change()
+
+
+def chosen_volumes(parameters: ParameterNode) -> dict[Contrast, Any]:
+    """Contrast → volume node of the slots that are filled."""
+    nodes = {c: getattr(parameters, f"{c.value}_volume") for c in CONTRASTS}
+    return {contrast: node for contrast, node in nodes.items() if node is not None}
+
+
+def reference_contrast(parameters: ParameterNode) -> Contrast | None:
+    """Whose grid the result comes back on: the chosen one, else T1c > FLAIR > T2 > T1."""
+    if parameters.reference is not Reference.AUTO:
+        return Contrast(parameters.reference.value)
+    chosen = chosen_volumes(parameters)
+    return next((contrast for contrast in REFERENCE_PREFERENCE if contrast in chosen), None)
+
+
+def _order(parameters: ParameterNode) -> Order:
+    reference = reference_contrast(parameters)
+    assert reference is not None  # noqa: S101 - Apply is disabled without a volume
+    segmentation = parameters.output_segmentation
+    return Order(
+        volumes={c: node.GetID() for c, node in chosen_volumes(parameters).items()},
+        reference=reference,
+        segmentation=segmentation.GetID() if segmentation else None,
+        overlapping=parameters.overlapping_regions,
+        convention=parameters.label_convention.value,
+        keep_probabilities=parameters.keep_probabilities,
+    )
+
+
+def _options(
+    parameters: ParameterNode, order: Order, probabilities: str | None
+) -> dict[str, str | None]:
+    return {
+        "device": parameters.device.value,
+        "reference": order.reference.value,
+        "model": parameters.model or None,
+        "probabilities": probabilities,
+    }
+
+
+def _node(volume: str) -> Any:
+    return slicer.mrmlScene.GetNodeByID(volume)
+
+
+def _bytes(node: Any) -> int:
+    image = node.GetImageData()
+    return 1024 * image.GetActualMemorySize() if image else 0

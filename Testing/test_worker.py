@@ -142,6 +142,7 @@ BAD_LINES = {
     "bytes that are no UTF-8": b'{"op": "\xff\xfe"}\n',
     "an endless line": b"x" * 3_000_000 + b"\n",
     "a bottomless line": b"[" * 200_000 + b"\n",
+    "an id as deep as can be read": b'{"op": "import", "id": ' + b"[" * 900 + b"]" * 900 + b"}\n",
     "no op": b'{"id": "1"}\n',
     "an unknown op": b'{"op": "dance", "id": "1"}\n',
     "no id": b'{"op": "phantom", "output": "/"}\n',
@@ -256,6 +257,27 @@ def test_an_id_that_is_in_use_is_refused_without_an_answer_to_the_one_that_has_i
     assert answers["result"]["id"] == "twin"
     assert answers["error"]["id"] is None
     assert "twin" in answers["error"]["message"]
+
+
+def test_a_bad_cancel_is_not_taken_for_the_answer_to_the_request(
+    worker, files, folder, tiny_package
+):
+    fields = {
+        "inputs": {"t1": str(files[T1])},
+        "output": str(folder / "seg.nrrd"),
+        "options": {"model": str(tiny_package)},
+    }
+    lines = [
+        {"op": "segment", "id": "run", **fields},
+        {"op": "cancel", "id": "run", "why": "no reason"},
+    ]
+    worker.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    events = [worker.event() for _ in range(2)]
+    while events[-1]["event"] == "progress" or len(events) < 8:
+        events.append(worker.event())
+    (error,) = (event for event in events if event["event"] == "error")
+    assert error["id"] is None
+    assert events[-1] == {**events[-1], "event": "result", "id": "run"}
 
 
 def test_a_package_is_imported_and_used(package, tmp_path, files, folder):

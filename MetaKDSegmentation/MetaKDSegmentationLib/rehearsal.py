@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -19,8 +20,8 @@ from metakd.regions import ET, LABELS, REGIONS
 _WARNING = "Rehearsal without PyTorch: the brightest voxels, not a segmentation."
 
 
-def main() -> int:
-    """Serve `segment` requests until standard input closes."""
+def main(scratch: str) -> int:
+    """Serve `segment` requests until standard input closes, then delete the folder `scratch`."""
     _say(event="starting", pid=os.getpid(), version="rehearsal")
     _say(event="ready", pid=os.getpid(), version="rehearsal", torch="none", device="cpu")
     for line in sys.stdin:
@@ -28,6 +29,7 @@ def main() -> int:
         if message["op"] == "shutdown":
             break
         _segment(message)
+    shutil.rmtree(scratch, ignore_errors=True)
     return 0
 
 

@@ -23,7 +23,7 @@ from MetaKDSegmentationLib.job import Job, Phase
 from MetaKDSegmentationLib.parameter_node import ParameterNode, Reference
 from MetaKDSegmentationLib.protocol import Failure, Progress, Ready, Result
 from MetaKDSegmentationLib.provenance import write_report
-from MetaKDSegmentationLib.scratch import NoSpaceError, Scratch
+from MetaKDSegmentationLib.scratch import Scratch
 from MetaKDSegmentationLib.volume_files import VolumeError, read_labels
 from MetaKDSegmentationLib.volumes_table import fill_table
 from MetaKDSegmentationLib.worker_client import Process, WorkerClient
@@ -72,8 +72,9 @@ class SegmentationLogic:
         self._exports = Exports(self._scratch)
         self._on_change, self._on_progress = on_change, on_progress
         self._client = WorkerClient(
-            lambda: make_process(self._scratch.folder), log=log, on_ready=self._worker_is_ready
-        )
+            lambda: make_process(self._scratch.folder),
+            log=log, on_ready=self._worker_is_ready, on_end=self._drop_files,
+        )  # fmt: skip
         self.job = Job()
 
     @property
@@ -96,37 +97,26 @@ class SegmentationLogic:
             on_failure: is told why there is no result; the scene is as it was.
         """
         order = _order(parameters)
-        self._enter(Phase.SENDING)
+
+        def fields() -> dict[str, Any]:
+            self._enter(Phase.SENDING)
+            inputs = self._hand_over(order)
+            output, probabilities = self._output_files(order)
+            self._enter(Phase.RUNNING if self.ready else Phase.STARTING)
+            options = _options(parameters, order, probabilities)
+            return {"inputs": inputs, "output": output, "options": options}
+
+        def done(result: Result) -> None:
+            self._enter(Phase.SHOWING)
+            segmentation = self._show(order, result, parameters)
+            self._enter(Phase.IDLE)
+            on_done(segmentation)
 
         def failed(failure: Failure) -> None:
             self._enter(Phase.IDLE)
             on_failure(failure)
 
-        def done(result: Result) -> None:
-            self._enter(Phase.SHOWING)
-            try:
-                segmentation = self._show(order, result, parameters)
-            except (VolumeError, OSError) as error:
-                failed(Failure(result.id, "input", str(error)))
-                return
-            except Exception as error:  # whatever it is, the panel must not wait for ever
-                logging.exception("The result could not be shown.")
-                failed(Failure(result.id, "internal", f"the result could not be shown: {error}"))
-                return
-            self._enter(Phase.IDLE)
-            on_done(segmentation)
-
-        try:
-            inputs = self._hand_over(order)
-            output, probabilities = self._output_files(order)
-        except (VolumeError, NoSpaceError) as error:
-            failed(Failure(None, "input", str(error)))
-            return
-        self._enter(Phase.RUNNING if self.ready else Phase.STARTING)
-        self._client.ask(
-            "segment", done, failed, self._advance,
-            inputs=inputs, output=output, options=_options(parameters, order, probabilities),
-        )  # fmt: skip
+        self._ask("segment", fields, done, failed, self._advance)
 
     def cancel(self) -> None:
         """End the run, and the worker with all its children, at once."""
@@ -144,50 +134,86 @@ class SegmentationLogic:
             on_done: is given Dice and HD95 (mm) by region, and a remark; the disagreement is in
                 the parameter node.
         """
-        folder = self._scratch.subfolder("compare")
-        try:
-            maps = comparison.write_region_maps(
-                parameters.output_segmentation, parameters.reference_segmentation, folder
-            )
-        except comparison.ComparisonError as error:
-            on_failure(Failure(None, "input", str(error)))
-            return
+        maps: list[comparison.RegionMaps] = []
+
+        def fields() -> dict[str, Any]:
+            ours, theirs = parameters.output_segmentation, parameters.reference_segmentation
+            folder = self._scratch.subfolder("compare")
+            made = comparison.write_region_maps(ours, theirs, folder)
+            maps.append(made)
+            return {
+                "segmentation": str(made.segmentation),
+                "reference": str(made.reference),
+                "regions": [region.value for region in made.regions],
+            }
 
         def done(result: Result) -> None:
             parameters.disagreement_volume = comparison.show_disagreement(
-                maps, parameters.disagreement_volume
+                maps[0], parameters.disagreement_volume
             )
-            on_done(result.content["scores"], maps.remark)
+            on_done(result.content["scores"], maps[0].remark)
 
-        self._client.ask(
-            "compare", done, on_failure, segmentation=str(maps.segmentation),
-            reference=str(maps.reference), regions=[region.value for region in maps.regions],
-        )  # fmt: skip
+        self._ask("compare", fields, done, on_failure)
 
     def make_example(
         self, on_done: Callable[[Mapping[Contrast, str]], None], on_failure: OnFailure
     ) -> None:
         """Make a synthetic patient and load it; `on_done` is given the volumes' ids."""
 
+        def fields() -> dict[str, Any]:
+            return {"output": str(self._scratch.subfolder("example")), "seed": EXAMPLE_SEED}
+
         def done(result: Result) -> None:
             on_done(load_example({key: Path(p) for key, p in result.content["files"].items()}))
 
-        folder = self._scratch.subfolder("example")
-        self._client.ask("phantom", done, on_failure, output=str(folder), seed=EXAMPLE_SEED)
+        self._ask("phantom", fields, done, on_failure)
 
     def import_model(
         self, path: Path, on_done: Callable[[str], None], on_failure: OnFailure
     ) -> None:
         """Check a model package (folder or zip) and install it; `on_done` is given its name."""
-        self._client.ask(
-            "import", lambda result: on_done(result.content["model"]), on_failure, path=str(path)
-        )
+
+        def done(result: Result) -> None:
+            on_done(result.content["model"])
+
+        self._ask("import", lambda: {"path": str(path)}, done, on_failure)
 
     def close(self) -> None:
         """End the worker and delete the private folder."""
         self._client.end()
+        self._drop_files()
+
+    def _drop_files(self) -> None:
+        """A folder serves one worker, which deletes it too when it outlives the application."""
         self._exports.forget()
         self._scratch.close()
+
+    def _ask(
+        self,
+        op: str,
+        fields: Callable[[], dict[str, Any]],
+        on_result: Callable[[Result], None],
+        on_failure: OnFailure,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        """Ask the worker; what goes wrong on this side is told as its own failures are."""
+
+        def guarded(step: Callable[[], None], number: str | None) -> None:
+            try:
+                step()
+            except (VolumeError, comparison.ComparisonError, OSError) as error:
+                on_failure(Failure(number, "input", str(error)))
+            except Exception as error:  # whatever it is, the panel must not wait for ever
+                logging.exception("%s failed in Slicer", op)
+                on_failure(Failure(number, "internal", f"{type(error).__name__}: {error}"))
+
+        def answered(result: Result) -> None:
+            guarded(lambda: on_result(result), result.id)
+
+        def ask() -> None:
+            self._client.ask(op, answered, on_failure, on_progress, **fields())
+
+        guarded(ask, None)
 
     def _hand_over(self, order: Order) -> dict[str, str]:
         """Each volume as a file, written again only when it changed; contrast → path."""

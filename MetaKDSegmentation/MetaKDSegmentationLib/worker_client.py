@@ -49,6 +49,12 @@ class Pending:
 class WorkerClient:
     """Asks one worker process, matching its answers to requests by id.
 
+    Args:
+        make_process: a process that is not started yet.
+        log: is told what is no protocol.
+        on_ready: is told what the worker found of PyTorch.
+        on_end: is told that a worker is over, before those who wait for its answers.
+
     Example:
         >>> client = WorkerClient(make_process, log=print, on_ready=print)  # doctest: +SKIP
         >>> client.ask("phantom", show, complain, output="/tmp/example")  # doctest: +SKIP
@@ -60,8 +66,10 @@ class WorkerClient:
         *,
         log: Callable[[str], None],
         on_ready: Callable[[Ready], None],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._make_process, self._log, self._on_ready = make_process, log, on_ready
+        self._make_process, self._log = make_process, log
+        self._on_ready, self._on_end = on_ready, on_end
         self._process: Process | None = None
         self._pid: int | None = None
         self._pending: dict[str, Pending] = {}
@@ -114,6 +122,7 @@ class WorkerClient:
         self._process = self._pid = self.ready = None
         if process is not None:
             process.end(pid)
+            self._on_end()
         self._fail_all("cancelled", "cancelled", "")
 
     def _receive(self, event: Event) -> None:
@@ -139,6 +148,7 @@ class WorkerClient:
     def _lost(self, how: str) -> None:
         self._process = self._pid = self.ready = None
         self._log(f"The worker ended: {how}.")
+        self._on_end()
         self._fail_all(
             "internal",
             f"the background process ended unexpectedly ({how})",

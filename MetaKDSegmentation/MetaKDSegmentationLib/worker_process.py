@@ -31,7 +31,7 @@ class WorkerProcess:
     """`worker_client.Process` on `QProcess`: its output arrives in Slicer's event loop.
 
     Args:
-        folder: its working directory; the worker deletes it when it ends by itself.
+        folder: its working directory; the worker deletes it when its input ends.
         engine: the module whose `main` to run.
     """
 
@@ -61,7 +61,7 @@ class WorkerProcess:
         # An explicit path: Slicer's launcher decides on PYTHONPATH itself.
         code = (
             f"import sys; sys.path.insert(0, {str(_MODULE_FOLDER)!r}); "
-            f"from {self._engine} import main; sys.exit(main())"
+            f"from {self._engine} import main; sys.exit(main({str(self._folder)!r}))"
         )
         process.setWorkingDirectory(str(self._folder))
         process.setProgram(python_launcher())

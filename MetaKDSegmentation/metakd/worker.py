@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from metakd import __version__
@@ -39,15 +41,19 @@ IDLE_SECONDS = 300.0
 _GRACE_SECONDS = 1.0  # for the unit of work under way when input ends
 
 
-def main() -> NoReturn:
-    """Serve until stdin closes, or until asked to stop; ends the process."""
+def main(scratch: str | None = None) -> NoReturn:
+    """Serve until stdin closes, or until asked to stop; ends the process.
+
+    Args:
+        scratch: a folder of whoever started this, deleted at the end: its owner may have crashed.
+    """
     send = _claim_stdout()
     if hasattr(os, "setsid"):
         with suppress(OSError):  # so that whoever started this can end it with all its children
             os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    worker = Worker(send)
+    worker = Worker(send, scratch)
     worker.announce("starting")
     threading.Thread(target=worker.listen, args=(0,), daemon=True).start()
     status = 0
@@ -55,10 +61,10 @@ def main() -> NoReturn:
         worker.serve()
     except SystemExit:
         pass
-    except BaseException as error:
-        _log_trace(error)
+    except BaseException:  # before or between requests: no patient's name is in it
+        _say(traceback.format_exc())
         status = 1
-    os._exit(status)  # nothing in the libraries' own ending is worth a wait
+    worker.leave(status)
 
 
 class Worker:
@@ -66,10 +72,11 @@ class Worker:
 
     Args:
         send: writes one line.
+        scratch: a folder to delete at the end.
     """
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self._send_line, self._sending = send, threading.Lock()
+    def __init__(self, send: Callable[[bytes], None], scratch: str | None = None) -> None:
+        self._send_line, self._sending, self._scratch = send, threading.Lock(), scratch
         self._inbox, self._finished = Inbox(), threading.Event()
 
     def announce(self, event: str, **fields: object) -> None:
@@ -85,7 +92,7 @@ class Worker:
             self._inbox.close()
             if not self._finished.wait(_GRACE_SECONDS):
                 give_up()
-                os._exit(0)
+                self.leave(0)
 
     def serve(self) -> None:
         """Get ready and carry out what comes, until input ends."""
@@ -111,6 +118,13 @@ class Worker:
         finally:
             self._finished.set()
 
+    def leave(self, status: int) -> NoReturn:
+        """End the process at once; nothing in the libraries' own ending is worth a wait."""
+        if self._scratch:
+            os.chdir(Path(self._scratch).parent)  # Windows deletes no folder that is in use
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        os._exit(status)
+
     def _hear(self, line: bytes | None) -> bool:
         """Take a line in; false when it asks to stop."""
         try:
@@ -118,7 +132,9 @@ class Worker:
                 raise BadRequest(f"the line is longer than {LONGEST_LINE} bytes")
             request = parse(line)
         except BadRequest as error:
-            self._refuse(error.id, "input", str(error), "send a request as the protocol has it")
+            # With the id of a request that is not done it would be taken for its answer.
+            name = None if self._inbox.has(error.id) else error.id
+            self._refuse(name, "input", str(error), "send a request as the protocol has it")
             return True
         if isinstance(request, Shutdown):
             return False
@@ -127,7 +143,6 @@ class Worker:
             if waiting:
                 self._refuse(waiting.id, "cancelled", "cancelled", "start again when ready")
         elif not self._inbox.put(request):
-            # With its id it would be taken for the answer to the other one.
             text = f"the id {json.dumps(request.id)} is in use by a request that is not done"
             self._refuse(None, "input", text, "give each request an id of its own")
         return True
@@ -202,13 +217,18 @@ def _lines(source: int) -> Iterator[bytes | None]:
 
 def _log(request: Request, what: str) -> None:
     name = f"{type(request).__name__.lower()} {json.dumps(request.id)}"
-    print(f"metakd worker: {name} {what}", file=sys.stderr, flush=True)
+    _say(f"metakd worker: {name} {what}")
 
 
 def _log_trace(error: BaseException) -> None:
     """Where it happened, without the message: that may hold a file's name."""
     lines = [*traceback.format_tb(error.__traceback__), type(error).__name__]
-    print("".join(lines), file=sys.stderr, flush=True)
+    _say("".join(lines))
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # nobody has to listen
+        print(text, file=sys.stderr, flush=True)
 
 
 def _stop(number: int, frame: object) -> NoReturn:

@@ -15,7 +15,7 @@ class Inbox:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # its lock may be taken again by who has it
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
         self._cancelled = False
@@ -24,12 +24,17 @@ class Inbox:
     def put(self, request: Request) -> bool:
         """Queue a request; false when its id is that of one that is not done."""
         with self._changed:
-            pending = [*self._waiting, *([self._current] if self._current else [])]
-            if any(request.id == other.id for other in pending):
+            if self.has(request.id):
                 return False
             self._waiting.append(request)
             self._changed.notify()
             return True
+
+    def has(self, name: str | None) -> bool:
+        """Whether a request of that id waits or is under way."""
+        with self._changed:
+            waits = any(request.id == name for request in self._waiting)
+            return waits or bool(self._current and self._current.id == name)
 
     def take(self, seconds: float) -> Request | None:
         """The next request, as soon as there is one; `None` after so long, or when closed."""

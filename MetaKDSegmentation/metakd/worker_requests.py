@@ -97,6 +97,8 @@ def parse(line: bytes) -> Request | Shutdown:
     except BadRequest as error:
         error.id = name if isinstance(name, str) else None
         raise
+    except RecursionError as error:  # while it is shown what is wrong
+        raise BadRequest("the line is nested too deep") from error
 
 
 def _request(name: object, fields: dict[str, Any]) -> Request | Shutdown:

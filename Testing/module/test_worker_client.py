@@ -31,7 +31,13 @@ class Ask:
 
     def __init__(self):
         self.processes, self.log, self.ready, self.told = [], [], [], []
-        self.client = WorkerClient(self.make, log=self.log.append, on_ready=self.ready.append)
+        self.ends = 0
+        self.client = WorkerClient(
+            self.make, log=self.log.append, on_ready=self.ready.append, on_end=self.over
+        )
+
+    def over(self):
+        self.ends += 1
 
     def make(self):
         self.processes.append(Pipes())
@@ -76,7 +82,7 @@ def test_ending_names_the_announced_pid_and_answers_what_was_asked(worker):
     worker.ask()
     worker.processes[0].say(event="starting", pid=41, version="1")
     worker.client.end()
-    assert worker.processes[0].ended_with == 41
+    assert worker.processes[0].ended_with == 41 and worker.ends == 1
     assert [failure.kind for failure in worker.told] == ["cancelled"]
 
 
@@ -94,6 +100,7 @@ def test_a_worker_that_dies_is_said_and_the_next_request_starts_another(worker):
     worker.processes[0].on_exit("exit code 137")
     (failure,) = worker.told
     assert failure.kind == "internal" and "exit code 137" in failure.message and failure.hint
+    assert worker.ends == 1
     worker.ask()
     assert len(worker.processes) == 2
 

@@ -197,6 +197,18 @@ class TestTheRun:
         assert panel.host.wait(lambda: not panel.logic.job.is_running, 10)
         assert "ended unexpectedly" in panel.statusText.text
 
+    def test_when_the_application_is_gone_the_worker_deletes_the_files(self, panel, patient):
+        """The pipe breaks as it does when Slicer crashes: nobody ends or cleans anything."""
+        (panel.parameters.flair_volume,) = panel.load(patient["flair"])
+        panel.applyButton.click()
+        assert panel.host.wait(lambda: panel.logic.job.done >= 1, 120)
+        folder = panel.logic._scratch.folder
+        assert any(folder.iterdir())
+        process = panel.logic._client._process._process
+        process.blockSignals(True)
+        process.closeWriteChannel()
+        assert panel.host.wait(lambda: not folder.exists(), 5)
+
 
 class TestTheScene:
     def test_closing_it_during_a_run_ends_the_worker_and_leaves_no_file(self, panel, patient):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import make_scan
+from scans import make_scan
 
 METAKD = [sys.executable, "-m", "metakd.cli"]
 

@@ -96,6 +96,7 @@ class MetaKDSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.panel.show(None)
 
     def onSceneEnd(self, caller, event):
+        self.panel.new_scene()
         self.panel.show(self.logic.getParameterNode())
 
     @vtk.calldata_type(vtk.VTK_OBJECT)

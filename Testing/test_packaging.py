@@ -24,7 +24,7 @@ RINGS = {
     "rehearsal segment_layers segmentation_logic segmentation_output terminology views "
     "volume_facts volume_files volumes_table",
     "Qt": "inputs_section log_section model_section panel results_section run_section self_test "
-    "setup_section torch_setup verify_section worker_process",
+    "setup_section status_line torch_setup verify_section worker_process",
 }
 OF_SLICER = {"slicer", "vtk", "SimpleITK"}
 OF_QT = {"qt", "ctk", "slicer.ScriptedLoadableModule", "slicer.app"}

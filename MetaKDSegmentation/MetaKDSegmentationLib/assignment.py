@@ -52,7 +52,7 @@ class Assignment:
 
 _NAMED, _USUAL, _RECORDED = 0.85, 0.6, 0.6
 _AGREE, _AGENT_UNSAID, _AGENT_DISPUTED, _DISPUTED = 0.1, -0.05, -0.15, -0.3
-_ENOUGH = 0.5  # to fill a slot
+_ENOUGH = 0.501  # to fill a slot: more than a contradiction leaves
 _CLEARLY = 0.099  # surer than another
 
 

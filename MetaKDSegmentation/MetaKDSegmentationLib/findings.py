@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -183,6 +184,20 @@ def _people(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
             "the tumour may have changed in between"
         )
         yield Finding(Level.CAUTION, text)
+    elif not patients:  # files without DICOM: their names are all there is
+        named = _groups(slots, lambda facts: _number_in(facts.name))
+        if len(named) > 1:
+            text = f"{' | '.join(named)} have other numbers in their names: are they one patient's?"
+            yield Finding(Level.CAUTION, text)
+
+
+def _number_in(name: str) -> str:
+    """The longest number in a name that is long enough for a patient's or a study's; else empty.
+
+    Shorter ones number series and slices.
+    """
+    numbers = re.findall(r"\d{5,}", name)
+    return max(numbers, key=len) if numbers else ""
 
 
 def _groups(slots: Slots, key: Callable[[VolumeFacts], str]) -> list[str]:

@@ -57,6 +57,11 @@ class Grid:
         axes = self.ijk_to_ras[:3, :3] / self.spacing
         return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _SQUARE)
 
+    def is_like(self, other: Grid) -> bool:
+        """Whether the voxels are in the same places."""
+        same_size = self.size == other.size
+        return same_size and bool(np.allclose(self.ijk_to_ras, other.ijk_to_ras, atol=1e-4))
+
     def moved(self, matrix: Matrix) -> Grid:
         """The grid after a linear transform (4 × 4, RAS to RAS)."""
         return Grid(self.size, matrix @ self.ijk_to_ras)

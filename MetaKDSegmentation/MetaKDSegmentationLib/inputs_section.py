@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import slicer
-from metakd.contrasts import CONTRASTS
+from metakd.contrasts import CONTRASTS, Contrast
 
 from MetaKDSegmentationLib.assignment import assign
 from MetaKDSegmentationLib.findings import Finding, findings, state_text
@@ -17,32 +16,33 @@ from MetaKDSegmentationLib.protocol import Failure
 from MetaKDSegmentationLib.segmentation_logic import (
     SegmentationLogic,
     chosen_volumes,
-    reference_contrast,
+    wanted_reference,
 )
+from MetaKDSegmentationLib.status_line import StatusLine
 from MetaKDSegmentationLib.volume_facts import series_facts, volume_facts
 
 
 class InputsSection:
     """Slots, *Auto-assign*, *Load example study*, and what was found about the volumes."""
 
-    def __init__(
-        self, ui: SimpleNamespace, logic: SegmentationLogic, complain: Callable[[Failure], None]
-    ) -> None:
-        self._ui, self._logic, self._complain = ui, logic, complain
+    def __init__(self, ui: SimpleNamespace, logic: SegmentationLogic, status: StatusLine) -> None:
+        self._ui, self._logic, self._status = ui, logic, status
         self._parameters: ParameterNode | None = None
+        self._assigned: dict[Contrast, str] = {}
         ui.autoAssignButton.clicked.connect(lambda *_: self.auto_assign())
         ui.exampleButton.clicked.connect(lambda *_: self.load_example())
 
     def refresh(self, parameters: ParameterNode) -> tuple[Finding, ...]:
         """Show the slots' states and return what was found about them."""
-        if self._parameters is not parameters:
-            self._parameters = parameters
-            self._ui.assignmentText.setText("")
-        facts = {c: volume_facts(node) for c, node in chosen_volumes(parameters).items()}
+        self._parameters = parameters
+        chosen = chosen_volumes(parameters)
+        if any(node.GetID() != self._assigned.get(c) for c, node in chosen.items()):
+            self._ui.assignmentText.setText("")  # another choice since
+        facts = {c: volume_facts(node) for c, node in chosen.items()}
         for contrast in CONTRASTS:
             state = getattr(self._ui, f"{contrast.value}State")
             state.setText(f"<small>{state_text(facts.get(contrast))}</small>")
-        found = findings(facts, reference_contrast(parameters))
+        found = findings(facts, wanted_reference(parameters))
         self._ui.findingsText.setText(findings_html(found))
         self._ui.findingsText.setVisible(bool(found))
         self._ui.assignmentText.setVisible(bool(self._ui.assignmentText.text))
@@ -65,6 +65,7 @@ class InputsSection:
                 volume = assignment.slots.get(contrast)
                 chosen = slicer.mrmlScene.GetNodeByID(volume) if volume else kept
                 setattr(self._parameters, slot, chosen)
+        self._assigned = {c: n.GetID() for c, n in chosen_volumes(self._parameters).items()}
         names = {node.GetID(): node.GetName() for node in volumes}
         self._ui.assignmentText.setText(f"<small>{assignment_html(assignment, names)}</small>")
         self._ui.assignmentText.setVisible(True)
@@ -72,9 +73,11 @@ class InputsSection:
     def load_example(self) -> None:
         """Make and load a synthetic patient, and put it into the slots."""
         self._ui.exampleButton.setEnabled(False)
+        self._status.say("Making the example study …")
 
         def loaded(volumes: Any) -> None:
             self._ui.exampleButton.setEnabled(True)
+            self._status.clear()
             if self._parameters is not None:
                 for contrast, volume in volumes.items():
                     node = slicer.mrmlScene.GetNodeByID(volume)
@@ -83,6 +86,6 @@ class InputsSection:
 
         def failed(failure: Failure) -> None:
             self._ui.exampleButton.setEnabled(True)
-            self._complain(failure)
+            self._status.complain(failure)
 
         self._logic.make_example(loaded, failed)

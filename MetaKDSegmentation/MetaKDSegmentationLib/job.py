@@ -77,7 +77,7 @@ class Job:
         """One line for beside the progress bar."""
         if self.phase is not Phase.RUNNING:
             return f"{self.phase.value} …" if self.is_running else ""
-        stage = _STAGES.get(self.stage, self.stage)
+        stage = _STAGES.get(self.stage, self.stage) or self.phase.value
         left = self.seconds_left(now)
         return f"{stage} …" if left is None else f"{stage} … about {_spoken(left)} left"
 

@@ -17,12 +17,13 @@ class InstalledModel:
     """One entry of the list.
 
     Attributes:
+        folder: `None` for one that is not installed.
         problem: why it cannot be used; empty when its card is sound.
         is_imported: False for those that come with the extension.
     """
 
     name: str
-    folder: Path
+    folder: Path | None
     card: Mapping[str, Any]
     problem: str
     is_imported: bool
@@ -30,8 +31,9 @@ class InstalledModel:
     @property
     def title(self) -> str:
         """What the list shows."""
-        origin = "imported" if self.is_imported else "embedded"
-        return f"{self.name} ({'damaged' if self.problem else origin})"
+        if self.problem:
+            return f"{self.name} ({'missing' if self.folder is None else 'damaged'})"
+        return f"{self.name} ({'imported' if self.is_imported else 'embedded'})"
 
     @property
     def summary(self) -> str:
@@ -52,6 +54,12 @@ def installed_models() -> dict[str, InstalledModel]:
     default = package_folder().name
     names = sorted(packages, key=lambda name: (name != default, name))
     return {name: _installed(name, packages[name]) for name in names}
+
+
+def missing_model(name: str) -> InstalledModel:
+    """A model that a scene asks for and that is not here."""
+    problem = f"the model {name} of this scene is not installed: import it or choose another"
+    return InstalledModel(name, None, {}, problem, is_imported=False)
 
 
 def _installed(name: str, folder: Path) -> InstalledModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,19 +10,23 @@ import slicer
 from metakd.packages import ModelError, remove_model
 from slicer.i18n import tr as _
 
-from MetaKDSegmentationLib.model_cards import InstalledModel, card_html, installed_models
+from MetaKDSegmentationLib.model_cards import (
+    InstalledModel,
+    card_html,
+    installed_models,
+    missing_model,
+)
 from MetaKDSegmentationLib.parameter_node import ParameterNode
 from MetaKDSegmentationLib.protocol import Failure
 from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic
+from MetaKDSegmentationLib.status_line import StatusLine
 
 
 class ModelSection:
     """Model list with its card, *Import model…*, *Open folder*, *Remove*."""
 
-    def __init__(
-        self, ui: SimpleNamespace, logic: SegmentationLogic, complain: Callable[[Failure], None]
-    ) -> None:
-        self._ui, self._logic, self._complain = ui, logic, complain
+    def __init__(self, ui: SimpleNamespace, logic: SegmentationLogic, status: StatusLine) -> None:
+        self._ui, self._logic, self._status = ui, logic, status
         self._parameters: ParameterNode | None = None
         self._models: dict[str, InstalledModel] = {}
         self._carded: InstalledModel | None = None
@@ -38,17 +41,18 @@ class ModelSection:
         self.reload()
 
     @property
-    def current(self) -> InstalledModel | None:
-        """The chosen model; `None` when there is none that can be used."""
+    def problem(self) -> str:
+        """Why the chosen model cannot be used; empty when it can."""
         model = self._shown()
-        return None if model is None or model.problem else model
+        return "no model is installed: import one" if model is None else model.problem
 
     def refresh(self, parameters: ParameterNode) -> None:
-        """Show the parameter node's model; an unknown one becomes the default."""
+        """Show the parameter node's model, also one that is not installed here."""
         self._parameters = parameters
         names = list(self._models)
         if parameters.model and parameters.model not in names:  # a scene from elsewhere
-            parameters.model = ""
+            self.reload()
+            names = list(self._models)
         wanted = names.index(parameters.model) if parameters.model in names else 0
         if names and self._ui.modelSelector.currentIndex != wanted:
             self._ui.modelSelector.setCurrentIndex(wanted)
@@ -57,6 +61,9 @@ class ModelSection:
     def reload(self) -> None:
         """List the packages anew."""
         self._models = installed_models()
+        wanted = self._parameters.model if self._parameters is not None else ""
+        if wanted and wanted not in self._models:
+            self._models[wanted] = missing_model(wanted)
         selector = self._ui.modelSelector
         selector.blockSignals(True)
         selector.clear()
@@ -69,11 +76,13 @@ class ModelSection:
         """Check a package in the background, install it and choose it."""
 
         def done(name: str) -> None:
+            self._status.clear()
             self.reload()
             if self._parameters is not None:
                 self._parameters.model = name
 
-        self._logic.import_model(path, done, self._complain)
+        self._status.say(_("Checking the model …"))
+        self._logic.import_model(path, done, self._status.complain)
 
     def _import_zip(self) -> None:
         file = qt.QFileDialog.getOpenFileName(
@@ -108,7 +117,7 @@ class ModelSection:
         self._carded = model
         self._ui.modelSelector.setToolTip(model.summary if model else "")
         self._ui.modelDetails.setHtml(card_html(model) if model else "")
-        self._ui.openModelFolderButton.setEnabled(model is not None)
+        self._ui.openModelFolderButton.setEnabled(model is not None and model.folder is not None)
         self._ui.removeModelButton.setEnabled(model is not None and model.is_imported)
 
     def _open_folder(self) -> None:
@@ -125,7 +134,7 @@ class ModelSection:
         try:
             remove_model(model.name)
         except (ModelError, OSError) as error:
-            self._complain(Failure(None, "model", str(error)))
-        self.reload()
+            self._status.complain(Failure(None, "model", str(error)))
         if self._parameters is not None:
             self._parameters.model = ""
+        self.reload()

@@ -18,10 +18,11 @@ from MetaKDSegmentationLib.results_section import ResultsSection
 from MetaKDSegmentationLib.run_section import RunSection
 from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic, chosen_volumes
 from MetaKDSegmentationLib.setup_section import SetupSection
+from MetaKDSegmentationLib.status_line import StatusLine
 from MetaKDSegmentationLib.verify_section import VerifySection
 
-_MODIFIED = vtk.vtkCommand.ModifiedEvent
 _VOLUME_EVENTS = (
+    vtk.vtkCommand.ModifiedEvent,
     slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
     slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
 )
@@ -35,12 +36,13 @@ class Panel:
         self._parameters: ParameterNode | None = None
         self._gui_tag: Any = None
         self._observed: list[tuple[Any, int]] = []
-        self._run = RunSection(ui, logic, self._finished)
+        self._status = StatusLine(ui)
+        self._run = RunSection(ui, logic, self._status, self._finished)
         self._setup = SetupSection(ui, logic)
-        self._inputs = InputsSection(ui, logic, self._run.complain)
-        self._model = ModelSection(ui, logic, self._run.complain)
+        self._inputs = InputsSection(ui, logic, self._status)
+        self._model = ModelSection(ui, logic, self._status)
         self._results = ResultsSection(ui)
-        self._verify = VerifySection(ui, logic, self._run.complain)
+        self._verify = VerifySection(ui, logic, self._status)
         self.log = LogSection(ui, self._diagnostics)
 
     def show(self, parameters: ParameterNode | None) -> None:
@@ -50,7 +52,8 @@ class Panel:
         self._unobserve()
         self._parameters = parameters
         if parameters is not None:
-            self._gui_tag = parameters.connectGui(self._ui)
+            # Not `connectGui`: in some Slicer versions it forgets to return the tag.
+            self._gui_tag = parameters.connectParametersToGui(_bound_widgets(self._ui))
             self._setup.look()
             self.refresh()
 
@@ -65,12 +68,16 @@ class Panel:
         self._model.refresh(parameters)
         reasons = reasons_against(
             found,
-            has_torch=self._setup.has_torch,
-            has_model=self._model.current is not None,
+            torch_problem=self._setup.problem,
+            model_problem=self._model.problem,
         )
         self._run.refresh(parameters, reasons)
         self._results.refresh(parameters)
         self._verify.refresh(parameters)
+
+    def new_scene(self) -> None:
+        """What was said was of another scene."""
+        self._status.clear()
 
     def show_progress(self) -> None:
         """One more unit of work is done."""
@@ -101,16 +108,21 @@ class Panel:
         self._results.show_views()
 
     def _observe(self, parameters: ParameterNode) -> None:
-        """Follow the parameter node, and the chosen volumes' voxels and transforms."""
+        """Follow the parameter node, the volumes' voxels and places, and edited segments."""
         nodes = list(chosen_volumes(parameters).values())
-        wanted = [parameters.parameterNode, *nodes]
+        segmentations = [
+            node.GetSegmentation()
+            for node in (parameters.output_segmentation, parameters.reference_segmentation)
+            if node is not None
+        ]
+        wanted = [parameters.parameterNode, *nodes, *segmentations]
         if list(dict.fromkeys(node for node, _ in self._observed)) == wanted:
             return
         self._unobserve()
         self._observed = [
             (node, node.AddObserver(event, self.refresh))
             for node in wanted
-            for event in (_MODIFIED, *(_VOLUME_EVENTS if node in nodes else ()))
+            for event in _events(node)
         ]
 
     def _unobserve(self) -> None:
@@ -120,7 +132,7 @@ class Panel:
 
     def _diagnostics(self) -> dict[str, str]:
         """What a bug report needs; contrasts by name only."""
-        ready, parameters = self._logic.ready, self._parameters
+        ready, parameters = self._logic.tried, self._parameters
         facts = {"MetaKDSegmentation": __version__, "Model": parameters.model if parameters else ""}
         if ready is not None:
             facts["Worker"] = f"torch {ready.torch}, device {ready.device} {dict(ready.unusable)}"
@@ -128,3 +140,17 @@ class Panel:
             facts["Contrasts"] = " ".join(c.label for c in chosen_volumes(parameters))
             facts["Device wanted"] = parameters.device.value
         return facts
+
+
+def _bound_widgets(ui: SimpleNamespace) -> dict[str, Any]:
+    """Parameter name → the widget that says in the .ui file that it shows it."""
+    named = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+    return {name: widget for name, widget in named.items() if name}
+
+
+def _events(watched: Any) -> tuple[int, ...]:
+    if watched.IsA("vtkMRMLVolumeNode"):
+        return _VOLUME_EVENTS
+    if watched.IsA("vtkSegmentation"):
+        return (slicer.vtkSegmentation.SourceRepresentationModified,)
+    return (vtk.vtkCommand.ModifiedEvent,)

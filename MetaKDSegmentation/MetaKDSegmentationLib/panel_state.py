@@ -13,8 +13,7 @@ from MetaKDSegmentationLib.job import Job
 _COLOURS = {Level.NOTE: "#5a6b7b", Level.CAUTION: "#b06000", Level.BLOCKING: "#b3261e"}
 _MARKS = {Level.NOTE: "•", Level.CAUTION: "▲", Level.BLOCKING: "✖"}
 
-NO_TORCH = "PyTorch is not installed: see Set-up at the top"
-NO_MODEL = "no model is installed: import one"
+_MOST_UNDECIDED = 6  # lines; a scene may hold dozens of volumes
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,12 @@ class ProgressState:
 
 
 def reasons_against(
-    findings: Sequence[Finding], *, has_torch: bool, has_model: bool
+    findings: Sequence[Finding], *, torch_problem: str, model_problem: str
 ) -> tuple[str, ...]:
     """Every reason why a run cannot start; empty when it can."""
     reasons = [finding.text for finding in findings if finding.level is Level.BLOCKING]
-    reasons += [] if has_torch else [NO_TORCH]
-    reasons += [] if has_model else [NO_MODEL]
-    return tuple(reasons)
+    reasons += [f"{torch_problem}: see Set-up at the top"] if torch_problem else []
+    return (*reasons, model_problem) if model_problem else tuple(reasons)
 
 
 def apply_state(job: Job, reasons: Sequence[str]) -> ApplyState:
@@ -85,6 +83,8 @@ def assignment_html(assignment: Assignment, names: dict[str, str]) -> str:
     lines += [
         f'<span style="color:{_COLOURS[Level.CAUTION]}">{escape(left.name)}: '
         f"{escape(left.reason)}</span>"
-        for left in assignment.undecided
+        for left in assignment.undecided[:_MOST_UNDECIDED]
     ]
+    if len(assignment.undecided) > _MOST_UNDECIDED:
+        lines.append(f"… and {len(assignment.undecided) - _MOST_UNDECIDED} more left to you")
     return "<br/>".join(lines) or "No volume of the scene could be assigned."

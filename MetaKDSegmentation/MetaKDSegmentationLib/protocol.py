@@ -109,6 +109,10 @@ def _event(line: str) -> Event:
         return Noise(line)
 
 
+def _name(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
 def _ready(message: dict[str, Any]) -> Ready:
     return Ready(
         message["pid"],
@@ -123,7 +127,7 @@ def _ready(message: dict[str, Any]) -> Ready:
 _KINDS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "starting": lambda m: Starting(m["pid"], m["version"]),
     "ready": _ready,
-    "progress": lambda m: Progress(m["id"], m["stage"], m["done"], m["total"]),
-    "result": lambda m: Result(m["id"], m),
-    "error": lambda m: Failure(m["id"], m["kind"], m["message"], m.get("hint", "")),
+    "progress": lambda m: Progress(str(m["id"]), m["stage"], int(m["done"]), int(m["total"])),
+    "result": lambda m: Result(str(m["id"]), m),
+    "error": lambda m: Failure(_name(m["id"]), m["kind"], m["message"], m.get("hint", "")),
 }

@@ -10,9 +10,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import slicer
+from metakd.contrasts import CONTRASTS, Contrast
+
+from MetaKDSegmentationLib.segment_layers import fingerprint
+from MetaKDSegmentationLib.segment_roles import Role
 
 _PREFIX = "MetaKDSegmentation."
 _REPORT = _PREFIX + "Report"
+_FINGERPRINT = _PREFIX + "Fingerprint"
+_INPUT = _PREFIX + "Input."  # + contrast: role of the volume's node reference
+# What is shown of a report; one without is of another version.
+_NEEDED = {
+    "regions", "volumes_ml", "measured_on", "available", "generated", "importance", "warnings",
+    "intended_use", "model", "device",
+}  # fmt: skip
 # Attribute → key of the report.
 _READABLE = {
     "Model": "model",
@@ -28,21 +39,65 @@ _READABLE = {
 }
 
 
-def write_report(node: slicer.vtkMRMLSegmentationNode, report: Mapping[str, Any]) -> None:
-    """Keep a report with the segmentation: one attribute a fact, and all of it as JSON."""
+def write_report(
+    node: slicer.vtkMRMLSegmentationNode,
+    report: Mapping[str, Any],
+    volumes: Mapping[Contrast, str],
+) -> None:
+    """Keep a report with the segmentation: one attribute a fact, and all of it as JSON.
+
+    Args:
+        volumes: contrast → id of the volume node that went in.
+    """
     with slicer.util.NodeModify(node):
         for attribute, key in _READABLE.items():
             node.SetAttribute(_PREFIX + attribute, _text(report.get(key, "")))
         node.SetAttribute(_REPORT, json.dumps(report))
+        node.SetAttribute(_FINGERPRINT, _own(node))
+        for contrast in CONTRASTS:
+            node.SetNodeReferenceID(_INPUT + contrast.value, volumes.get(contrast))
 
 
 def read_report(node: slicer.vtkMRMLSegmentationNode) -> dict[str, Any] | None:
-    """The report that a segmentation carries; `None` where this module did not make it."""
+    """The report that a segmentation carries; `None` where this version did not make it."""
     try:
         report = json.loads(node.GetAttribute(_REPORT) or "null")
     except ValueError:
         return None
-    return report if isinstance(report, dict) else None
+    return report if isinstance(report, dict) and set(report) >= _NEEDED else None
+
+
+def made_from(node: slicer.vtkMRMLSegmentationNode) -> dict[Contrast, str]:
+    """Contrast → id of the volume node that a result was made from, of those still there."""
+    ids = {c: node.GetNodeReferenceID(_INPUT + c.value) for c in CONTRASTS}
+    return {contrast: id_ for contrast, id_ in ids.items() if id_}
+
+
+def is_edited(node: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Whether this module's segments were changed since it made them."""
+    return bool(node.GetAttribute(_FINGERPRINT)) and node.GetAttribute(_FINGERPRINT) != _own(node)
+
+
+def may_be_replaced(
+    node: slicer.vtkMRMLSegmentationNode, reference: slicer.vtkMRMLScalarVolumeNode
+) -> bool:
+    """Whether a new result on a reference volume may take the place of what is in the node."""
+    role = node.GetReferenceImageGeometryReferenceRole()
+    if node.GetAttribute(_REPORT):
+        return node.GetNodeReference(role) is reference and not is_edited(node)
+    labels = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation = node.GetSegmentation()
+    return (
+        not segmentation.GetNumberOfSegments()
+        or segmentation.GetSourceRepresentationName() == labels
+    )
+
+
+def _own(node: slicer.vtkMRMLSegmentationNode) -> str:
+    """The fingerprint of this module's segments alone."""
+    own = {role.segment_id for role in Role}
+    found = json.loads(fingerprint(node))
+    return json.dumps({id_: figures for id_, figures in found.items() if id_ in own})
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -19,8 +19,13 @@ _REGION_OF = {NCR: Region.TC, ED: Region.WT, ET: Region.ET}
 _BAR_WIDTH = 120  # pixels, of the largest weight
 
 
-def results_html(report: Mapping[str, Any]) -> str:
-    """Volumes and reliability as a table, with what they were made from above it."""
+def results_html(report: Mapping[str, Any], remarks: Sequence[str] = ()) -> str:
+    """Volumes and reliability as a table, with what they were made from above it.
+
+    Args:
+        remarks: what has changed since, shown first.
+    """
+    changed = "".join(f'<p style="color:#b06000">▲ {escape(text)}</p>' for text in remarks)
     made_from = f"From <b>{escape(' + '.join(report['available']))}</b>"
     if report["generated"]:
         made_from += f"; features of {escape(', '.join(report['generated']))} generated"
@@ -28,7 +33,7 @@ def results_html(report: Mapping[str, Any]) -> str:
     rows += [_region_row(region, report) for region in REGIONS if region is not Region.ET]
     warnings = "".join(f"<p>▲ {escape(text)}</p>" for text in report["warnings"])
     return (
-        f"<p>{made_from}.</p>"
+        f"{changed}<p>{made_from}; {escape(report['model'])} on {escape(report['device'])}.</p>"
         f'<table cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
         f'<p style="color:#5a6b7b">Trust: mean Dice of this model with these contrasts on '
         f"{escape(report['measured_on'])}.</p>{warnings}"

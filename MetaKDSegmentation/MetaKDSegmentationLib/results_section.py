@@ -8,8 +8,9 @@ import slicer
 
 from MetaKDSegmentationLib import views
 from MetaKDSegmentationLib.parameter_node import ParameterNode
-from MetaKDSegmentationLib.provenance import read_report
+from MetaKDSegmentationLib.provenance import is_edited, made_from, read_report
 from MetaKDSegmentationLib.results import importance_html, results_html
+from MetaKDSegmentationLib.segmentation_logic import chosen_volumes
 
 
 class ResultsSection:
@@ -28,7 +29,7 @@ class ResultsSection:
         report = read_report(segmentation) if segmentation else None
         self._ui.resultsSection.setVisible(report is not None)
         if report is not None:
-            self._ui.resultsText.setText(results_html(report))
+            self._ui.resultsText.setText(results_html(report, _remarks(parameters)))
             self._ui.importanceText.setText(importance_html(report))
             self._ui.show3DButton.setSegmentationNode(segmentation)
         self._ui.showTableButton.setEnabled(parameters.volumes_table is not None)
@@ -50,3 +51,16 @@ class ResultsSection:
         selection = slicer.app.applicationLogic().GetSelectionNode()
         selection.SetActiveTableID(table.GetID())
         slicer.app.applicationLogic().PropagateTableSelection()
+
+
+def _remarks(parameters: ParameterNode) -> list[str]:
+    """What no longer fits between the result that is shown and the panel."""
+    segmentation, remarks = parameters.output_segmentation, []
+    now = {contrast: node.GetID() for contrast, node in chosen_volumes(parameters).items()}
+    if now != made_from(segmentation):
+        remarks.append("The volumes above are not those of this result: Apply again.")
+    if is_edited(segmentation):
+        remarks.append(
+            "Edited since: the millilitres are the model's. Apply writes a new segmentation."
+        )
+    return remarks

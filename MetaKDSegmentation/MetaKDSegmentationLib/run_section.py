@@ -1,10 +1,9 @@
-"""Apply and Cancel, the progress bar, and what went wrong."""
+"""Apply and Cancel, and the progress bar."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from html import escape
 from types import SimpleNamespace
 
 import qt
@@ -13,19 +12,25 @@ from MetaKDSegmentationLib.panel_state import apply_state, progress_state
 from MetaKDSegmentationLib.parameter_node import ParameterNode
 from MetaKDSegmentationLib.protocol import Failure
 from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic
+from MetaKDSegmentationLib.status_line import StatusLine
 
 _TICK_MS = 500  # the time left counts down between two units of work
+_DOUBLE_CLICK_SECONDS = 0.5  # a second click on Apply is no Cancel
 
 
 class RunSection:
-    """One button that starts and ends the run; its progress; the last failure in words."""
+    """One button that starts and ends the run, and the run's progress."""
 
     def __init__(
-        self, ui: SimpleNamespace, logic: SegmentationLogic, on_done: Callable[[], None]
+        self,
+        ui: SimpleNamespace,
+        logic: SegmentationLogic,
+        status: StatusLine,
+        on_done: Callable[[], None],
     ) -> None:
-        self._ui, self._logic, self._on_done = ui, logic, on_done
+        self._ui, self._logic, self._status, self._on_done = ui, logic, status, on_done
         self._parameters: ParameterNode | None = None
-        self._message = ""
+        self._started = 0.0
         self._timer = qt.QTimer()
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self.show_progress)
@@ -46,19 +51,9 @@ class RunSection:
         self._ui.progressBar.setVisible(progress.visible)
         self._ui.progressBar.setRange(0, progress.total)
         self._ui.progressBar.setValue(progress.done)
-        self._ui.statusText.setText(progress.text or self._message)
-        self._ui.statusText.setVisible(bool(progress.text or self._message))
+        self._status.progress(progress.text)
         if progress.visible != self._timer.isActive():
             self._timer.start() if progress.visible else self._timer.stop()
-
-    def complain(self, failure: Failure) -> None:
-        """Say why something asked for did not happen, beside the button."""
-        if failure.kind == "cancelled":
-            self._message = "Cancelled; nothing in the scene has changed."
-        else:
-            hint = f"<br/>{escape(failure.hint)}" if failure.hint else ""
-            self._message = f'<span style="color:#b3261e">{escape(failure.message)}</span>{hint}'
-        self.show_progress()
 
     def stop(self) -> None:
         """No more ticks."""
@@ -66,7 +61,14 @@ class RunSection:
 
     def _pressed(self) -> None:
         if self._logic.job.is_running:
-            self._logic.cancel()
+            if time.monotonic() - self._started > _DOUBLE_CLICK_SECONDS:
+                self._logic.cancel()
         elif self._parameters is not None:
-            self._message = ""
-            self._logic.segment(self._parameters, lambda _: self._on_done(), self.complain)
+            self._started = time.monotonic()
+            self._status.clear()
+            self._logic.segment(self._parameters, lambda _: self._on_done(), self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self._status.complain(failure)
+        if failure.kind == "cancelled":
+            self._status.say("Cancelled; nothing in the scene has changed.")

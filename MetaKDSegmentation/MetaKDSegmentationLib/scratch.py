@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 _PREFIX = "MetaKDSegmentation-"  # no name of a patient, study or file
+_STALE_SECONDS = 24 * 3600.0  # of another Slicer, long over
 
 
 class NoSpaceError(OSError):
@@ -24,8 +26,15 @@ class Scratch:
     def folder(self) -> Path:
         """The folder, made on first use."""
         if self._folder is None:
+            self._sweep()
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
         return self._folder
+
+    def _sweep(self) -> None:
+        """Delete what was left behind where a system lets no folder go that is still in use."""
+        for left in self._parent.glob(f"{_PREFIX}*"):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
     def subfolder(self, name: str) -> Path:
         """A folder in it."""

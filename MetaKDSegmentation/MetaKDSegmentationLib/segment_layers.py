@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -60,6 +61,22 @@ def layers(node: slicer.vtkMRMLSegmentationNode) -> Iterator[Layer]:
         if image is not None and not image.IsEmpty():
             values = {id_: segmentation.GetSegment(id_).GetLabelValue() for id_ in ids}
             yield Layer(array_of(image), _grid(image), values)
+
+
+def fingerprint(node: slicer.vtkMRMLSegmentationNode) -> str:
+    """Size, middle and spread (RAS, mm) of each segment, as text.
+
+    The same before and after saving, whatever the extent that the voxels are stored in.
+    """
+    found: dict[str, list[float]] = {}
+    for layer in layers(node):
+        for id_, value in layer.values.items():
+            kji = np.argwhere(layer.labels == value)
+            if len(kji):
+                ras = kji[:, ::-1] @ layer.grid.ijk_to_ras[:3, :3].T + layer.grid.ijk_to_ras[:3, 3]
+                figures = [*ras.mean(axis=0), *ras.std(axis=0)]
+                found[id_] = [len(ras), *(round(float(figure), 1) for figure in figures)]
+    return json.dumps(found, sort_keys=True)
 
 
 def _grid(image: slicer.vtkOrientedImageData) -> Grid:

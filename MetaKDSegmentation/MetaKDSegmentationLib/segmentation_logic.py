@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_tb
 from typing import Any
 
 import slicer
@@ -19,10 +20,11 @@ from metakd.contrasts import CONTRASTS, REFERENCE_PREFERENCE, Contrast
 from MetaKDSegmentationLib import comparison, segmentation_output, views
 from MetaKDSegmentationLib.example_study import load_example
 from MetaKDSegmentationLib.exports import Exports
+from MetaKDSegmentationLib.grids import node_grid
 from MetaKDSegmentationLib.job import Job, Phase
 from MetaKDSegmentationLib.parameter_node import ParameterNode, Reference
 from MetaKDSegmentationLib.protocol import Failure, Progress, Ready, Result
-from MetaKDSegmentationLib.provenance import write_report
+from MetaKDSegmentationLib.provenance import may_be_replaced, write_report
 from MetaKDSegmentationLib.scratch import Scratch
 from MetaKDSegmentationLib.volume_files import VolumeError, read_labels
 from MetaKDSegmentationLib.volumes_table import fill_table
@@ -76,14 +78,17 @@ class SegmentationLogic:
             log=log, on_ready=self._worker_is_ready, on_end=self._drop_files,
         )  # fmt: skip
         self.job = Job()
+        self.tried: Ready | None = None
+        """What a worker last said of PyTorch, kept when it has ended."""
 
     @property
     def ready(self) -> Ready | None:
-        """What the worker said of PyTorch and its device; `None` until it has."""
+        """What the running worker said of PyTorch; `None` until it has."""
         return self._client.ready
 
     def check_torch(self) -> None:
-        """Start the worker anew, so that it tries PyTorch; `ready` has the outcome."""
+        """Start the worker anew, so that it tries PyTorch; `tried` has the outcome."""
+        self.tried = None
         self._client.end()
         self._client.start()
 
@@ -204,7 +209,8 @@ class SegmentationLogic:
             except (VolumeError, comparison.ComparisonError, OSError) as error:
                 on_failure(Failure(number, "input", str(error)))
             except Exception as error:  # whatever it is, the panel must not wait for ever
-                logging.exception("%s failed in Slicer", op)
+                # Where it happened, without the message: that may hold a volume's name.
+                logging.error("%s failed: %s", op, "".join(format_tb(error.__traceback__)))
                 on_failure(Failure(number, "internal", f"{type(error).__name__}: {error}"))
 
         def answered(result: Result) -> None:
@@ -228,32 +234,36 @@ class SegmentationLogic:
 
     def _show(self, order: Order, result: Result, parameters: ParameterNode) -> str:
         """Labels, table, probabilities, views; the id of the segmentation node."""
-        scene = slicer.mrmlScene
-        reference = scene.GetNodeByID(order.volumes[order.reference])
-        if reference is None:
-            raise VolumeError("the reference volume was removed during the run")
-        report = result.content["report"]
+        reference = slicer.mrmlScene.GetNodeByID(order.volumes[order.reference])
         grid = self._exports.grid(order.reference)
+        if reference is None or not node_grid(reference).is_like(grid.own):
+            raise VolumeError(f"{order.reference.label} was changed during the run; Apply again")
+        report = result.content["report"]
         labels = read_labels(Path(result.content["output"]), grid)
-        segmentation = scene.GetNodeByID(order.segmentation) if order.segmentation else None
-        if segmentation is None:
-            name = scene.GenerateUniqueName("Tumour")
-            segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-        segmentation_output.show_segmentation(
-            labels, reference, segmentation,
-            overlapping=order.overlapping, convention=order.convention,
-        )  # fmt: skip
-        write_report(segmentation, report)
-        # Without any, those of an earlier run go.
-        segmentation_output.show_probabilities(
-            result.content.get("probabilities", {}), grid, reference, segmentation
-        )
+        segmentation = _output_node(order, reference)
+        try:
+            segmentation_output.show_segmentation(
+                labels, reference, segmentation,
+                overlapping=order.overlapping, convention=order.convention,
+            )  # fmt: skip
+            # Without any, those of an earlier run go.
+            segmentation_output.show_probabilities(
+                result.content.get("probabilities", {}), grid, reference, segmentation
+            )
+        except VolumeError:
+            if segmentation.GetID() != order.segmentation:
+                slicer.mrmlScene.RemoveNode(segmentation)
+            raise
+        write_report(segmentation, report, order.volumes)
         parameters.output_segmentation = segmentation
         parameters.volumes_table = fill_table(report, parameters.volumes_table)
+        if parameters.disagreement_volume is not None:  # of the result before
+            slicer.mrmlScene.RemoveNode(parameters.disagreement_volume)
         views.show_tumour(labels, reference)
         return str(segmentation.GetID())
 
     def _worker_is_ready(self, ready: Ready) -> None:
+        self.tried = ready
         if self.job.phase is Phase.STARTING:
             self._enter(Phase.RUNNING)
         else:
@@ -275,11 +285,20 @@ def chosen_volumes(parameters: ParameterNode) -> dict[Contrast, Any]:
     return {contrast: node for contrast, node in nodes.items() if node is not None}
 
 
+def wanted_reference(parameters: ParameterNode) -> Contrast | None:
+    """The contrast chosen as reference, be it there or not; `None` for the automatic choice."""
+    chosen = parameters.reference
+    return None if chosen is Reference.AUTO else Contrast(chosen.value)
+
+
 def reference_contrast(parameters: ParameterNode) -> Contrast | None:
-    """Whose grid the result comes back on: the chosen one, else T1c > FLAIR > T2 > T1."""
-    if parameters.reference is not Reference.AUTO:
-        return Contrast(parameters.reference.value)
-    chosen = chosen_volumes(parameters)
+    """Whose grid the result comes back on.
+
+    The chosen one's where that contrast is there, else T1c > FLAIR > T2 > T1.
+    """
+    chosen, wanted = chosen_volumes(parameters), wanted_reference(parameters)
+    if wanted in chosen:
+        return wanted
     return next((contrast for contrast in REFERENCE_PREFERENCE if contrast in chosen), None)
 
 
@@ -295,6 +314,19 @@ def _order(parameters: ParameterNode) -> Order:
         convention=parameters.label_convention.value,
         keep_probabilities=parameters.keep_probabilities,
     )
+
+
+def _output_node(order: Order, reference: Any) -> Any:
+    """The chosen segmentation; a new one rather than overwrite what is not ours to overwrite.
+
+    That is a result that was edited by hand since, one of another reference volume (another
+    patient, it may be), or somebody's surfaces.
+    """
+    scene = slicer.mrmlScene
+    chosen = scene.GetNodeByID(order.segmentation) if order.segmentation else None
+    if chosen is not None and may_be_replaced(chosen, reference):
+        return chosen
+    return scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName("Tumour"))
 
 
 def _options(

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from slicer.i18n import tr as _
 
+from MetaKDSegmentationLib.protocol import Ready
 from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic
 from MetaKDSegmentationLib.torch_setup import (
     OFFLINE_HELP,
@@ -27,10 +28,12 @@ class SetupSection:
         ui.checkTorchButton.clicked.connect(lambda *_: self._check())
 
     @property
-    def has_torch(self) -> bool:
-        """Whether a run can be tried: installed, and not known to be broken."""
-        ready = self._logic.ready
-        return self._version is not None and (ready is None or ready.torch is not None)
+    def problem(self) -> str:
+        """Why no run can be tried; empty when PyTorch is there and not known to be broken."""
+        if self._version is None:
+            return "PyTorch is not installed"
+        tried = self._logic.tried
+        return "PyTorch does not work" if tried is not None and tried.problem else ""
 
     def look(self) -> None:
         """See anew whether PyTorch is installed; it may have been since, elsewhere."""
@@ -38,20 +41,22 @@ class SetupSection:
 
     def refresh(self) -> None:
         """Show what is missing, or nothing."""
-        self._ui.setupSection.setVisible(not self.has_torch)
-        version, ready = self._version, self._logic.ready
-        if version is None:
+        self._ui.setupSection.setVisible(bool(self.problem))
+        tried = self._logic.tried
+        if self._version is None:
             text = _("<b>PyTorch is not installed.</b> Everything else is there.")
-        elif ready is not None and ready.torch is None:
+        elif tried is not None and tried.problem:
             text = _(
                 "<b>PyTorch {version} does not work:</b> {problem}.<br/>Uninstall it in the module "
                 "PyTorch Utils, restart Slicer and install it again here."
-            ).format(version=escape(version), problem=escape(ready.problem))
+            ).format(version=escape(self._version), problem=escape(tried.problem))
         else:
             text = ""
         problem = f'<p style="color:#b3261e">{escape(self._problem)}</p>' if self._problem else ""
         self._ui.setupText.setText(text + problem)
-        self._ui.installTorchButton.setVisible(version is None)
+        self._ui.installTorchButton.setVisible(self._version is None)
+        self._ui.deviceState.setText(f"<small>{_device(tried)}</small>" if tried else "")
+        self._ui.deviceState.setVisible(tried is not None)
 
     def _check(self) -> None:
         self.look()
@@ -66,3 +71,9 @@ class SetupSection:
             self._problem = str(error)
         self.look()
         self.refresh()
+
+
+def _device(tried: Ready) -> str:
+    """What *Automatic* takes, and why it is nothing faster."""
+    why = "; ".join(f"{name.upper()}: {reason}" for name, reason in tried.unusable.items())
+    return escape(f"Automatic takes {tried.device}" + (f" ({why})" if why else ""))

@@ -1,6 +1,7 @@
 """Is PyTorch there, and how it is installed: through Slicer's PyTorch extension, after asking.
 
 Torch is never imported here: a broken one could take Slicer down with it. The worker tries it.
+(The extension's own installer imports it once, at the end of an installation.)
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ def exported_grid(node: slicer.vtkMRMLScalarVolumeNode) -> ExportedGrid:
 def voxels_of(node: slicer.vtkMRMLScalarVolumeNode) -> Voxels:
     """The voxels of a volume node (k, j, i), a view. Raises `VolumeError`."""
     image = node.GetImageData()
-    if image is None or not image.GetNumberOfPoints() or not image.GetPointData().GetScalars():
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    # Fewer or more than the size says: it is being exchanged just now.
+    if scalars is None or not 0 < image.GetNumberOfPoints() == scalars.GetNumberOfTuples():
         raise VolumeError(f"{node.GetName()} has no voxels; load it again")
     components = image.GetNumberOfScalarComponents()
     if components != 1:

@@ -152,7 +152,7 @@ class WorkerClient:
         self._fail_all(
             "internal",
             f"the background process ended unexpectedly ({how})",
-            "Apply again; if it happens again, close other programs and copy the diagnostics.",
+            "Try again; if it happens again, use Copy diagnostics under Advanced.",
         )
 
     def _fail_all(self, kind: str, message: str, hint: str) -> None:

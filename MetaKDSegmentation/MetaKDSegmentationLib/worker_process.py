@@ -98,8 +98,9 @@ def end_tree(pid: int) -> None:
     if sys.platform == "win32":
         task_kill = Path(os.environ["SYSTEMROOT"]) / "System32" / "taskkill.exe"
         subprocess.run(  # noqa: S603 - a fixed program of Windows
-            [str(task_kill), "/PID", str(pid), "/T", "/F"], check=False, capture_output=True
-        )
+            [str(task_kill), "/PID", str(pid), "/T", "/F"],
+            check=False, capture_output=True, timeout=2, creationflags=subprocess.CREATE_NO_WINDOW,
+        )  # fmt: skip
         return
     try:
         if os.getpgid(pid) == pid:

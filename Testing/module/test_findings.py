@@ -215,6 +215,25 @@ def test_a_constant_image_blocks():
     assert the_only(slots, Level.BLOCKING) == ("T2: every voxel is 7: load it again or take it out")
 
 
+@pytest.mark.parametrize(
+    ("t1c", "flair", "suspected"),
+    [
+        ("BraTS2021_00002_t1ce", "BraTS2021_00495_flair", True),
+        ("BraTS2021_00002_t1ce", "BraTS2021_00002_flair", False),
+        ("301 T1 post", "401 FLAIR", False),  # numbers of series
+        ("1001: T1C", "1101: FLAIR", False),
+        ("BraTS2021_00002_t1ce", "FLAIR", False),
+    ],
+)
+def test_numbers_in_names_may_be_of_two_patients(t1c, flair, suspected):
+    slots = {T1C: replace(volume(T1C), name=t1c), FLAIR: replace(volume(FLAIR), name=flair)}
+    found = [text for text in texts(slots) if "one patient's" in text]
+    assert bool(found) is suspected
+    assert not any("00002" in text for text in found)  # no name is shown
+    known = {contrast: replace(facts, patient="7") for contrast, facts in slots.items()}
+    assert not [text for text in texts(known) if "one patient's" in text]
+
+
 def test_a_volume_without_voxels_blocks():
     slots = study(t2=volume(T2, (0, 0, 0)))
     assert the_only(slots, Level.BLOCKING) == "T2: no voxels: load it again or take it out"

@@ -20,7 +20,7 @@ FOUND = (
 
 
 def test_every_reason_is_listed_not_only_the_first():
-    reasons = reasons_against(FOUND, has_torch=False, has_model=False)
+    reasons = reasons_against(FOUND, torch_problem="No torch", model_problem="No model")
     assert len(reasons) == 3
     state = apply_state(Job(), reasons)
     assert not state.enabled
@@ -28,7 +28,7 @@ def test_every_reason_is_listed_not_only_the_first():
 
 
 def test_cautions_do_not_stop_a_run():
-    reasons = reasons_against(FOUND[1:], has_torch=True, has_model=True)
+    reasons = reasons_against(FOUND[1:], torch_problem="", model_problem="")
     assert reasons == ()
     assert apply_state(Job(), reasons).enabled
 
@@ -54,6 +54,12 @@ def test_names_cannot_bring_markup_into_the_panel():
     html = assignment_html(assignment, {"v1": "<i>x"})
     assert "<script" not in html and "<i>" not in html
     assert "90%" in html and "two volumes look like T2" in html
+
+
+def test_dozens_of_unknown_volumes_do_not_fill_the_panel():
+    left = tuple(Undecided(f"v{n}", f"volume {n}", "nothing known") for n in range(30))
+    html = assignment_html(Assignment({}, {}, left), {})
+    assert html.count("<br/>") < 10 and "24 more" in html
 
 
 def test_nothing_assigned_is_said():

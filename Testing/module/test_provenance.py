@@ -13,12 +13,12 @@ def node(scene):
 
 
 def test_a_report_comes_back_as_it_was(node, report):
-    write_report(node, report)
+    write_report(node, report, {})
     assert read_report(node) == report
 
 
 def test_facts_are_readable_one_by_one(node, report):
-    write_report(node, report)
+    write_report(node, report, {})
     assert node.GetAttribute("MetaKDSegmentation.Model") == "metakd-first"
     assert node.GetAttribute("MetaKDSegmentation.Contrasts") == "T1c, FLAIR"
     assert node.GetAttribute("MetaKDSegmentation.GeneratedContrasts") == "T1, T2"
@@ -26,8 +26,8 @@ def test_facts_are_readable_one_by_one(node, report):
 
 
 def test_a_later_report_takes_its_place(node, report):
-    write_report(node, report)
-    write_report(node, {**report, "generated": []})
+    write_report(node, report, {})
+    write_report(node, {**report, "generated": []}, {})
     assert node.GetAttribute("MetaKDSegmentation.GeneratedContrasts") == ""
     assert read_report(node)["generated"] == []
 

@@ -25,6 +25,8 @@ def report():
         "importance": {"t1": 0.5, "t1c": 1.5, "t2": 1.0, "flair": 1.0},
         "warnings": ["T1 looks like CT"],
         "intended_use": "Research use only.",
+        "model": "metakd-first",
+        "device": "cpu",
     }
 
 
@@ -61,6 +63,11 @@ def test_generated_contrasts_warnings_and_use_are_said(report):
 def test_a_region_that_was_never_measured_says_so(report):
     report["regions"]["ET"]["expected_dice"] = None
     assert "not measured" in row(results_html(report), "Enhancing tumour")
+
+
+def test_what_changed_since_is_said_first(report):
+    html = results_html(report, ["Edited <b>since"])
+    assert html.index("Edited &lt;b&gt;since") < html.index("metakd-first on cpu")
 
 
 def test_bars_are_as_long_as_the_weights_and_grey_where_absent(report):

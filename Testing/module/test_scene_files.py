@@ -43,7 +43,7 @@ def test_everything_is_restored(
     before = describe_segments(node)
     ids = [segment.id for segment in before]
     labels = [labels_of(node, [id_], reference) for id_ in ids]
-    write_report(node, report)
+    write_report(node, report, {})
     table = fill_table(report)
     rows = [table.GetCellText(row, column) for row in range(5) for column in range(5)]
     grid = write_volume(reference, tmp_path / "t1c.nrrd")

@@ -1,6 +1,8 @@
 """The private folder."""
 
+import os
 import stat
+import time
 
 import pytest
 
@@ -27,3 +29,13 @@ def test_it_can_be_used_again_after_closing(tmp_path):
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path):
     with pytest.raises(NoSpaceError, match="free some space"):
         Scratch(tmp_path).demand(10**18)
+
+
+def test_what_an_earlier_slicer_left_behind_goes_after_a_day(tmp_path):
+    left, recent = tmp_path / "MetaKDSegmentation-old", tmp_path / "MetaKDSegmentation-new"
+    left.mkdir()
+    recent.mkdir()
+    yesterday = time.time() - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    scratch = Scratch(tmp_path)
+    assert scratch.folder.exists() and recent.exists() and not left.exists()

@@ -47,6 +47,12 @@ class OpenPanel:
         assert self.host.wait(lambda: not self.logic.job.is_running, seconds)
         self.host.process_events()
 
+    def cancel(self):
+        """Press Cancel, later than a double click would."""
+        self.host.wait(lambda: False, 0.6)
+        assert self.applyButton.text == "Cancel"
+        self.applyButton.click()
+
     def picture(self, name):
         PICTURES.mkdir(exist_ok=True)
         return self.host.screenshot(self.widget, PICTURES / f"{name}.png")

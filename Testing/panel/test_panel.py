@@ -3,6 +3,7 @@
 import json
 import time
 
+import numpy as np
 import pytest
 from metakd.contrasts import CONTRASTS
 from metakd.regions import LABELS
@@ -78,6 +79,17 @@ class TestBeforeTheRun:
         assert panel.host.wait(lambda: panel.logic.ready is not None, 60)
         assert "libc10.so is gone" in panel.setupText.text and panel.setupSection.visible
         panel.picture("07-broken-torch")
+
+    def test_a_torch_that_is_too_old_is_no_better(self, panel, monkeypatch, tmp_path):
+        (tmp_path / "torch").mkdir()
+        (tmp_path / "torch" / "__init__.py").write_text("__version__ = '2.1.0'")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        panel.logic.check_torch()
+        assert panel.host.wait(lambda: panel.logic.ready is not None, 60)
+        assert "too old" in panel.setupText.text and panel.setupSection.visible
+        panel.logic.close()
+        panel.widget.enter()
+        assert "does not work" in reasons(panel)  # still known without the worker
 
     def test_slots_follow_the_scene(self, panel, patient):
         (volume,) = panel.load(patient["flair"])
@@ -163,6 +175,7 @@ class TestTheRun:
         assert panel.host.wait(lambda: panel.logic.job.done >= 1, 120)
         processes = descendants(panel.logic._client._process._process.processId())
         assert len(processes) >= 2  # launcher and Python
+        panel.host.wait(lambda: False, 0.6)  # no double click
         start = time.monotonic()
         panel.applyButton.click()
         assert gone(processes, 2.0 - (time.monotonic() - start))
@@ -176,15 +189,43 @@ class TestTheRun:
         process = panel.logic._client._process._process
         assert process.waitForStarted(5000)
         processes = descendants(process.processId())
-        panel.applyButton.click()
+        panel.host.wait(lambda: panel.logic._client._pid is not None, 0.6)
+        panel.logic._client._pid = None  # as if it had been even quicker
+        panel.cancel()
         assert gone(processes, 2.0)
 
     def test_after_a_cancel_the_next_run_works(self, panel, patient, tiny_model):
         (panel.parameters.flair_volume,) = panel.load(patient["flair"])
         panel.applyButton.click()
-        panel.applyButton.click()
+        panel.cancel()
         panel.apply()
         assert panel.parameters.output_segmentation is not None
+
+    def test_a_double_click_starts_once_and_cancels_nothing(self, panel, patient, tiny_model):
+        (panel.parameters.flair_volume,) = panel.load(patient["flair"])
+        panel.applyButton.click()
+        panel.applyButton.click()
+        assert panel.logic.job.is_running
+        assert panel.host.wait(lambda: not panel.logic.job.is_running, 120)
+        assert panel.parameters.output_segmentation is not None
+
+    def test_a_reference_that_is_absent_gives_way(self, panel, patient, tiny_model):
+        (panel.parameters.flair_volume,) = panel.load(patient["flair"])
+        panel.referenceSelector.setCurrentIndex(4)  # T1
+        assert "FLAIR" in panel.findingsText.text
+        panel.apply()
+        report = json.loads(report_text(panel.parameters.output_segmentation))
+        assert report["reference"] == "FLAIR"
+
+    def test_a_reference_changed_during_the_run_is_refused(self, panel, patient, tiny_model):
+        (volume,) = panel.load(patient["flair"])
+        panel.parameters.flair_volume = volume
+        panel.applyButton.click()
+        slicer.util.updateVolumeFromArray(volume, np.zeros((70, 60, 50), np.float32))
+        assert panel.host.wait(lambda: not panel.logic.job.is_running, 120)
+        assert "Apply again" in panel.statusText.text
+        assert panel.parameters.output_segmentation is None
+        assert not slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
 
     def test_a_killed_worker_is_said(self, panel, patient):
         (panel.parameters.flair_volume,) = panel.load(patient["flair"])
@@ -284,16 +325,84 @@ class TestModels:
         assert panel.removeModelButton.enabled
         panel.host.dialogs.answer(True)
         panel.removeModelButton.click()
-        assert not (panel.models / "tiny").exists() and panel.parameters.model == ""
+        assert not (panel.models / "tiny").exists()
+        assert panel.modelSelector.currentText.endswith("(embedded)")
 
     def test_what_is_no_package_is_refused_in_words(self, panel, tmp_path):
         panel.widget.panel._model.import_package(tmp_path)
-        assert panel.host.wait(lambda: panel.statusText.text != "", 60)
-        assert "package" in panel.statusText.text
+        assert panel.host.wait(lambda: "package" in panel.statusText.text, 60)
 
-    def test_a_scene_from_elsewhere_falls_back_to_the_default(self, panel):
+    def test_a_model_that_a_scene_asks_for_and_is_not_here_is_no_other(self, panel, patient):
+        (panel.parameters.flair_volume,) = panel.load(patient["flair"])
         panel.parameters.model = "somebody-elses"
-        assert panel.parameters.model == "" and panel.modelSelector.currentIndex == 0
+        assert panel.modelSelector.currentText == "somebody-elses (missing)"
+        assert "somebody-elses of this scene is not installed" in reasons(panel)
+        panel.modelSelector.setCurrentIndex(0)
+        assert panel.applyButton.enabled
+
+
+class TestAfterwards:
+    """What is shown stays true when something changes after the run."""
+
+    @pytest.fixture
+    def result(self, panel, patient, tiny_model):
+        panel.parameters.t2_volume, panel.parameters.flair_volume = panel.load(
+            patient["t2"], patient["flair"]
+        )
+        panel.apply()
+        return panel.parameters.output_segmentation
+
+    def test_other_volumes_in_the_slots_are_remarked(self, panel, result):
+        assert "Apply again" not in panel.resultsText.text
+        panel.parameters.t2_volume = None
+        assert "not those of this result" in panel.resultsText.text
+        panel.picture("40-inputs-changed")
+
+    def test_an_edited_result_is_remarked_and_never_overwritten(self, panel, result):
+        erase(result, panel.parameters.flair_volume)
+        assert "Edited since" in panel.resultsText.text
+        panel.apply()
+        assert panel.parameters.output_segmentation is not result
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
+        assert "Edited since" not in panel.resultsText.text
+
+    def test_the_result_of_another_patient_is_never_overwritten(self, panel, result, shared_data):
+        other = "brats/BraTS2021/BraTS2021_00495/BraTS2021_00495_flair.nii.gz"
+        panel.parameters.t2_volume = None
+        (panel.parameters.flair_volume,) = panel.load(shared_data / other)
+        panel.apply()
+        assert panel.parameters.output_segmentation is not result
+
+    def test_scores_do_not_outlive_what_they_are_of(self, panel, patient, result):
+        flair = panel.parameters.flair_volume
+        panel.parameters.reference_segmentation = expert_segmentation(patient["seg"], flair)
+        panel.compareButton.click()
+        assert panel.host.wait(lambda: "Dice" in panel.scoresText.text, 60)
+        assert panel.parameters.disagreement_volume is not None
+        erase(result, flair)
+        assert panel.scoresText.text == ""
+        panel.apply()
+        assert panel.parameters.disagreement_volume is None
+
+    def test_surfaces_are_left_alone(self, panel, patient, result):
+        surfaces = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Surfaces")
+        surfaces.GetSegmentation().SetSourceRepresentationName("Closed surface")
+        surfaces.GetSegmentation().AddEmptySegment("mine", "mine")
+        panel.parameters.output_segmentation = surfaces
+        panel.apply()
+        assert panel.parameters.output_segmentation is not surfaces
+        assert list(surfaces.GetSegmentation().GetSegmentIDs()) == ["mine"]
+
+    def test_a_report_of_another_version_is_ignored(self, panel, result):
+        result.SetAttribute("MetaKDSegmentation.Report", '{"model": "m"}')
+        panel.widget.panel.refresh()
+        assert not panel.resultsSection.visible
+
+    def test_a_message_does_not_outlive_its_scene(self, panel, tmp_path):
+        panel.widget.panel._model.import_package(tmp_path)
+        assert panel.host.wait(lambda: "package" in panel.statusText.text, 60)
+        panel.host.close_scene()
+        assert panel.statusText.text == ""
 
 
 class TestDiagnostics:
@@ -307,6 +416,20 @@ class TestDiagnostics:
         assert "MUSTERMANN" not in text
         names = [path.name for path in panel.logic._scratch.folder.rglob("*")]
         assert names and not any("MUSTERMANN" in name for name in names)
+
+
+def erase(segmentation, reference):
+    """What the eraser of Slicer's Segment Editor does to our enhancing tumour, in one stroke."""
+    from MetaKDSegmentationLib.segment_roles import Role
+
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(
+        segmentation, Role.ET.segment_id, reference
+    ).copy()
+    assert mask.any()
+    mask[: mask.shape[0] // 2] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        mask, segmentation, Role.ET.segment_id, reference
+    )
 
 
 def expert_segmentation(path, reference):

@@ -50,9 +50,23 @@ def panel(host):
 
 @pytest.fixture
 def connected(panel):
-    panel.tag = panel.parameters.connectGui(panel.ui)
+    panel.tag = panel.parameters.connectParametersToGui(_named(panel.ui))
     yield panel
     panel.parameters.disconnectGui(panel.tag)
+
+
+def _named(ui):
+    """Parameter name → the widget that names it."""
+    named = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+    return {name: widget for name, widget in named.items() if name}
+
+
+def test_all_that_name_a_parameter_are_connected_but_no_tag_is_given(panel):
+    assert panel.parameters.connectGui(panel.ui) is None  # as in Slicer 5.12
+    panel.ui.keepBox.click()
+    assert panel.parameters.keep is True
+    for tag in list(panel.parameters._guis):
+        panel.parameters.disconnectGui(tag)
 
 
 def _volume(name="T1"):
@@ -205,7 +219,7 @@ def test_saving_and_loading_the_scene_restores_the_panel(host, connected, tmp_pa
     node = scene.GetSingletonNode("Parameters", "vtkMRMLScriptedModuleNode")
     restored = _parameters()(node)
     assert restored.volume.GetName() == "T1"
-    tag = restored.connectGui(connected.ui)
+    tag = restored.connectParametersToGui(_named(connected.ui))
     assert connected.ui.volumeSelector.currentNode().GetName() == "T1"
     assert (connected.ui.keepBox.checked, connected.ui.noteEdit.text) == (True, "kept")
     assert (connected.ui.deviceBox.currentText, connected.ui.overlapBox.value) == ("Auto", 0.25)

@@ -104,15 +104,19 @@ class _Wrapper:
 
     # Widgets
 
-    def connectGui(self, gui: Any) -> int:
-        """Tie the widgets that name a parameter to it; the number is for `disconnectGui`."""
+    def connectGui(self, gui: Any) -> None:
+        """Tie the widgets that name a parameter to it.
+
+        As in Slicer 5.12 it returns no tag, so that these widgets cannot be disconnected again.
+        """
         is_widget = getattr(gui, "isWidgetType", lambda: False)()
         widgets = gui.findChildren(qt.QWidget) if is_widget else vars(gui).values()
         named = {widget.property("SlicerParameterName"): widget for widget in widgets}
         named.pop(None, None)
-        return self.connectParametersToGui(named)
+        self.connectParametersToGui(named)
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        """Tie each parameter to its widget; the number is for `disconnectGui`."""
         for name in mapping:
             self._parameter(name)
         connectors = {

@@ -50,9 +50,9 @@ def tutorial(host: Host, folder: Path) -> None:
                for w in (ui.applyButton, ui.progressBar, ui.statusText)]  # fmt: skip
     stacked(running, LIGHT).save(SCREENSHOTS / "panel-running.png")
     host.wait(lambda: not widget.logic.segmentation.job.is_running, 120)
-    host.screenshot(ui.resultsSection, SCREENSHOTS / "panel-results.png")
     whole = Image.open(host.screenshot(widget, folder / "panel.png"))
     beside(whole, views(folder, whole.height)).save(SCREENSHOTS / "slicer.png")
+    host.screenshot(ui.resultsSection, SCREENSHOTS / "panel-results.png")
     parameters.reference_segmentation = expert(parameters.t1c_volume)
     ui.verifySection.collapsed = False
     ui.compareButton.click()

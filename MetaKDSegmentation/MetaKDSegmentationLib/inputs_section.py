@@ -36,7 +36,7 @@ class InputsSection:
         """Show the slots' states and return what was found about them."""
         self._parameters = parameters
         chosen = chosen_volumes(parameters)
-        if any(node.GetID() != self._assigned.get(c) for c, node in chosen.items()):
+        if {contrast: node.GetID() for contrast, node in chosen.items()} != self._assigned:
             self._ui.assignmentText.setText("")  # another choice since
         facts = {c: volume_facts(node) for c, node in chosen.items()}
         for contrast in CONTRASTS:

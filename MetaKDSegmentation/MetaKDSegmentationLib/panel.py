@@ -37,11 +37,11 @@ class Panel:
         self._gui_tag: Any = None
         self._observed: list[tuple[Any, int]] = []
         self._status = StatusLine(ui)
-        self._run = RunSection(ui, logic, self._status, self._finished)
         self._setup = SetupSection(ui, logic)
         self._inputs = InputsSection(ui, logic, self._status)
         self._model = ModelSection(ui, logic, self._status)
         self._results = ResultsSection(ui)
+        self._run = RunSection(ui, logic, self._status, self._results.show_views)
         self._verify = VerifySection(ui, logic, self._status)
         self.log = LogSection(ui, self._diagnostics)
 
@@ -102,10 +102,6 @@ class Panel:
         """Let go of the scene."""
         self._run.stop()
         self.show(None)
-
-    def _finished(self) -> None:
-        self.refresh()
-        self._results.show_views()
 
     def _observe(self, parameters: ParameterNode) -> None:
         """Follow the parameter node, the volumes' voxels and places, and edited segments."""

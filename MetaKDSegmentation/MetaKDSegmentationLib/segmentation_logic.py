@@ -255,10 +255,11 @@ class SegmentationLogic:
                 slicer.mrmlScene.RemoveNode(segmentation)
             raise
         write_report(segmentation, report, order.volumes)
-        parameters.output_segmentation = segmentation
-        parameters.volumes_table = fill_table(report, parameters.volumes_table)
-        if parameters.disagreement_volume is not None:  # of the result before
-            slicer.mrmlScene.RemoveNode(parameters.disagreement_volume)
+        with slicer.util.NodeModify(parameters.parameterNode):  # the panel looks once
+            parameters.output_segmentation = segmentation
+            parameters.volumes_table = fill_table(report, parameters.volumes_table)
+            if parameters.disagreement_volume is not None:  # of the result before
+                slicer.mrmlScene.RemoveNode(parameters.disagreement_volume)
         views.show_tumour(labels, reference)
         return str(segmentation.GetID())
 

@@ -38,6 +38,7 @@ class WorkerProcess:
     def __init__(self, folder: Path, engine: str = ENGINE) -> None:
         self._folder, self._engine = folder, engine
         self._process = qt.QProcess()
+        self._started = False
 
     def start(
         self,
@@ -57,6 +58,7 @@ class WorkerProcess:
             "finished(int,QProcess::ExitStatus)",
             lambda *_: on_exit(f"exit code {process.exitCode()}"),
         )
+        process.connect("started()", lambda *_: self._has_started())
         process.connect("errorOccurred(QProcess::ProcessError)", lambda *_: self._error(on_exit))
         # An explicit path: Slicer's launcher decides on PYTHONPATH itself.
         code = (
@@ -88,8 +90,12 @@ class WorkerProcess:
         process.kill()
         process.waitForFinished(_END_MS)
 
+    def _has_started(self) -> None:
+        self._started = True
+
     def _error(self, on_exit: Callable[[str], None]) -> None:
-        if self._process.error() == qt.QProcess.FailedToStart:
+        """After a start every error ends in `finished`; before it, this is all there is."""
+        if not self._started:
             on_exit(f"{python_launcher()} cannot be started")
 
 

@@ -1,6 +1,7 @@
 """Every state of the panel, with real nodes and a real worker; a picture of each in `screens/`."""
 
 import json
+import sys
 import time
 
 import numpy as np
@@ -70,6 +71,32 @@ class TestBeforeTheRun:
         panel.widget.enter()
         panel.installTorchButton.click()
         assert "Extensions Manager" in panel.setupText.text
+
+    @pytest.mark.parametrize("agreed", [True, False])
+    def test_torch_is_installed_by_its_extension_after_asking(
+        self, panel, monkeypatch, tmp_path, agreed
+    ):
+        """The extension is a stand-in that writes down what it is asked for."""
+        (tmp_path / "PyTorchUtils.py").write_text(
+            "asked = []\nclass PyTorchUtilsLogic:\n"
+            "    def installTorch(self, **options): asked.append(options)\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "PyTorchUtils", raising=False)
+        versions = iter([None, None, "2.13.0", "2.13.0"])
+        for section in ("setup_section", "torch_setup"):
+            monkeypatch.setattr(
+                f"MetaKDSegmentationLib.{section}.torch_version", lambda: next(versions)
+            )
+        panel.widget.enter()
+        panel.host.testing = False  # else Slicer answers every question with no
+        panel.host.dialogs.answer(agreed)
+        panel.installTorchButton.click()
+        import PyTorchUtils
+
+        wanted = {"askConfirmation": False, "torchVersionRequirement": ">=2.2"}
+        assert PyTorchUtils.asked == ([wanted] if agreed else [])
+        assert "0.2 to 3 GB" in panel.host.dialogs.shown[-1].text
 
     def test_a_broken_torch_is_found_by_trying_it(self, panel, monkeypatch, tmp_path):
         (tmp_path / "torch").mkdir()
@@ -226,6 +253,14 @@ class TestTheRun:
         assert "Apply again" in panel.statusText.text
         assert panel.parameters.output_segmentation is None
         assert not slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+
+    def test_a_python_that_cannot_be_started_is_said(self, panel, patient, monkeypatch):
+        (panel.parameters.flair_volume,) = panel.load(patient["flair"])
+        monkeypatch.setattr(
+            "MetaKDSegmentationLib.worker_process.python_launcher", lambda: "/no/PythonSlicer"
+        )
+        panel.apply(10)
+        assert "/no/PythonSlicer cannot be started" in panel.statusText.text
 
     def test_a_killed_worker_is_said(self, panel, patient):
         (panel.parameters.flair_volume,) = panel.load(patient["flair"])

@@ -456,3 +456,16 @@ def test_the_command_line_serves_too():
     done = subprocess.run(command, input=b'{"op": "shutdown"}\n', capture_output=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[0])["event"] == "starting"
+
+
+def test_what_waits_when_it_must_end_is_answered(folder):
+    """Also when it has not even imported torch yet."""
+    lines = [
+        {"op": "phantom", "id": "1", "output": str(folder / "phantom")},
+        {"op": "shutdown"},
+    ]
+    command = [sys.executable, "-m", "metakd.cli", "worker"]
+    said = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    done = subprocess.run(command, input=said, capture_output=True)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert (answer["id"], answer["kind"]) == ("1", "cancelled")

@@ -91,6 +91,8 @@ class Worker:
         finally:
             self._inbox.close()
             if not self._finished.wait(_GRACE_SECONDS):
+                with suppress(SystemExit):  # nobody reads any more
+                    self._refuse_the_rest()
                 give_up()
                 self.leave(0)
 
@@ -113,10 +115,13 @@ class Worker:
                     self._carry_out(request, operations)
                 elif not self._inbox.closed:
                     operations.release()
-            for request in self._inbox.left():
-                self._refuse(request.id, "cancelled", "the worker ends", "start it again")
+            self._refuse_the_rest()
         finally:
             self._finished.set()
+
+    def _refuse_the_rest(self) -> None:
+        for request in self._inbox.left():
+            self._refuse(request.id, "cancelled", "the worker ends", "start it again")
 
     def leave(self, status: int) -> NoReturn:
         """End the process at once; nothing in the libraries' own ending is worth a wait."""

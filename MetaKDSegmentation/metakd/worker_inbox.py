@@ -68,8 +68,11 @@ class Inbox:
             self._changed.notify()
 
     def left(self) -> list[Request]:
-        """What waited when it was closed."""
-        return list(self._waiting)
+        """What waited when it was closed; handed out once."""
+        with self._changed:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            return waiting
 
     def is_cancelled(self) -> bool:
         """Whether the request under way should stop."""

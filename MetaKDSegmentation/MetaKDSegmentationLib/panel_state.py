@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from MetaKDSegmentationLib.assignment import Assignment
+from MetaKDSegmentationLib.assignment import Assignment, Undecided
 from MetaKDSegmentationLib.findings import Finding, Level
 from MetaKDSegmentationLib.job import Job
 
 _COLOURS = {Level.NOTE: "#5a6b7b", Level.CAUTION: "#b06000", Level.BLOCKING: "#b3261e"}
 _MARKS = {Level.NOTE: "•", Level.CAUTION: "▲", Level.BLOCKING: "✖"}
 
-_MOST_UNDECIDED = 6  # lines; a scene may hold dozens of volumes
+_MOST_LEFT_OUT = 4  # lines; a scene may hold dozens of volumes
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def findings_html(findings: Sequence[Finding]) -> str:
 
 
 def assignment_html(assignment: Assignment, names: dict[str, str]) -> str:
-    """What *Auto-assign* did: each slot with its confidence and reason, and what it left.
+    """What *Auto-assign* did: each slot with its confidence and reason, and what fills none.
 
     Args:
         names: by volume id.
@@ -80,11 +80,16 @@ def assignment_html(assignment: Assignment, names: dict[str, str]) -> str:
         f"{escape(assignment.guesses[contrast].reason)})"
         for contrast, volume in assignment.slots.items()
     ]
-    lines += [
-        f'<span style="color:{_COLOURS[Level.CAUTION]}">{escape(left.name)}: '
-        f"{escape(left.reason)}</span>"
-        for left in assignment.undecided[:_MOST_UNDECIDED]
-    ]
-    if len(assignment.undecided) > _MOST_UNDECIDED:
-        lines.append(f"… and {len(assignment.undecided) - _MOST_UNDECIDED} more left to you")
+    lines += _left_out(assignment.undecided, _COLOURS[Level.CAUTION], "left to you")
+    lines += _left_out(assignment.passed_over, _COLOURS[Level.NOTE], "passed over")
     return "<br/>".join(lines) or "No volume of the scene could be assigned."
+
+
+def _left_out(volumes: Sequence[Undecided], colour: str, what: str) -> list[str]:
+    """A line for each of the first few volumes that fill no slot, with the reason."""
+    lines = [
+        f'<span style="color:{colour}">{escape(left.name)}: {escape(left.reason)}</span>'
+        for left in volumes[:_MOST_LEFT_OUT]
+    ]
+    more = len(volumes) - len(lines)
+    return [*lines, f"… and {more} more {what}"] if more > 0 else lines

@@ -237,7 +237,11 @@ def _remark(readings: list[Reading]) -> str:
 
 
 def _disagreement_colours() -> slicer.vtkMRMLColorTableNode:
-    colours = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", "Disagreement colours")
+    name = "MetaKDSegmentation disagreement"
+    colours = slicer.mrmlScene.GetFirstNode(name, "vtkMRMLColorTableNode")
+    if colours is not None:
+        return colours
+    colours = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", name)
     colours.SetTypeToUser()
     colours.SetNumberOfColors(len(_DISAGREEMENT) + 1)
     colours.SetColor(0, "agreed background", 0, 0, 0, 0)

@@ -82,7 +82,8 @@ class InputsSection:
                 for contrast, volume in volumes.items():
                     node = slicer.mrmlScene.GetNodeByID(volume)
                     setattr(self._parameters, f"{contrast.value}_volume", node)
-                slicer.util.setSliceViewerLayers(background=node, fit=True)
+                if slicer.app.layoutManager() is not None:  # none without a main window
+                    slicer.util.setSliceViewerLayers(background=node, fit=True)
 
         def failed(failure: Failure) -> None:
             self._ui.exampleButton.setEnabled(True)

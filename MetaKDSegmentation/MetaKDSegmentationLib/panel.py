@@ -47,15 +47,18 @@ class Panel:
 
     def show(self, parameters: ParameterNode | None) -> None:
         """Follow a parameter node, or none while the scene changes."""
-        if self._parameters is not None:
-            self._parameters.disconnectGui(self._gui_tag)
+        held = self._parameters
+        if _same_node(held, parameters):  # each new wrapper leaves observers behind
+            self._look()
+            return
+        if held is not None:
+            held.disconnectGui(self._gui_tag)
         self._unobserve()
         self._parameters = parameters
         if parameters is not None:
             # Not `connectGui`: in some Slicer versions it forgets to return the tag.
             self._gui_tag = parameters.connectParametersToGui(_bound_widgets(self._ui))
-            self._setup.look()
-            self.refresh()
+            self._look()
 
     def refresh(self, *_: object) -> None:
         """Bring every widget up to date."""
@@ -93,15 +96,16 @@ class Panel:
             if getattr(parameters, name) is node:
                 setattr(parameters, name, None)
 
-    def refresh_models(self) -> None:
-        """Look for model packages anew."""
-        self._model.reload()
-        self.refresh()
-
     def close(self) -> None:
         """Let go of the scene."""
         self._run.stop()
         self.show(None)
+
+    def _look(self) -> None:
+        """See what may have changed elsewhere: PyTorch, the installed models."""
+        self._setup.look()
+        self._model.reload()
+        self.refresh()
 
     def _observe(self, parameters: ParameterNode) -> None:
         """Follow the parameter node, the volumes' voxels and places, and edited segments."""
@@ -111,7 +115,7 @@ class Panel:
             for node in (parameters.output_segmentation, parameters.reference_segmentation)
             if node is not None
         ]
-        wanted = [parameters.parameterNode, *nodes, *segmentations]
+        wanted = list(dict.fromkeys([parameters.parameterNode, *nodes, *segmentations]))
         if list(dict.fromkeys(node for node, _ in self._observed)) == wanted:
             return
         self._unobserve()
@@ -150,3 +154,7 @@ def _events(watched: Any) -> tuple[int, ...]:
     if watched.IsA("vtkSegmentation"):
         return (slicer.vtkSegmentation.SourceRepresentationModified,)
     return (vtk.vtkCommand.ModifiedEvent,)
+
+
+def _same_node(one: ParameterNode | None, other: ParameterNode | None) -> bool:
+    return one is not None and other is not None and one.parameterNode is other.parameterNode

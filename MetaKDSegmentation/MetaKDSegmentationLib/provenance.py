@@ -87,10 +87,15 @@ def may_be_replaced(
         return node.GetNodeReference(role) is reference and not is_edited(node)
     labels = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     segmentation = node.GetSegmentation()
+    if _own(node) != _NOTHING:  # read from a file, which keeps no report: who knows what was done
+        return False
     return (
         not segmentation.GetNumberOfSegments()
         or segmentation.GetSourceRepresentationName() == labels
     )
+
+
+_NOTHING = json.dumps({})
 
 
 def _own(node: slicer.vtkMRMLSegmentationNode) -> str:

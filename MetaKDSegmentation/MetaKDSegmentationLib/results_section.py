@@ -11,6 +11,7 @@ from MetaKDSegmentationLib.parameter_node import ParameterNode
 from MetaKDSegmentationLib.provenance import is_edited, made_from, read_report
 from MetaKDSegmentationLib.results import importance_html, results_html
 from MetaKDSegmentationLib.segmentation_logic import chosen_volumes
+from MetaKDSegmentationLib.volumes_table import table_of
 
 
 class ResultsSection:
@@ -32,21 +33,24 @@ class ResultsSection:
             self._ui.resultsText.setText(results_html(report, _remarks(parameters)))
             self._ui.importanceText.setText(importance_html(report))
             self._ui.show3DButton.setSegmentationNode(segmentation)
-        self._ui.showTableButton.setEnabled(parameters.volumes_table is not None)
+        table = table_of(segmentation) if segmentation else None
+        self._ui.showTableButton.setEnabled(table is not None)
 
     def show_views(self) -> None:
         """After a run: the 3D view looks at the tumour."""
-        slicer.util.resetThreeDViews()
+        if slicer.app.layoutManager() is not None:  # none without a main window
+            slicer.util.resetThreeDViews()
 
     def _centre(self) -> None:
         if self._parameters is not None and self._parameters.output_segmentation:
             views.centre_on(self._parameters.output_segmentation)
 
     def _show_table(self) -> None:
-        table = self._parameters.volumes_table if self._parameters else None
-        if table is None:
-            return
+        segmentation = self._parameters.output_segmentation if self._parameters else None
+        table = table_of(segmentation) if segmentation else None
         layout = slicer.app.layoutManager()
+        if table is None or layout is None:
+            return
         layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
         selection = slicer.app.applicationLogic().GetSelectionNode()
         selection.SetActiveTableID(table.GetID())

@@ -64,9 +64,9 @@ class RunSection:
             if time.monotonic() - self._started > _DOUBLE_CLICK_SECONDS:
                 self._logic.cancel()
         elif self._parameters is not None:
-            self._started = time.monotonic()
             self._status.clear()
             self._logic.segment(self._parameters, lambda _: self._on_done(), self._failed)
+            self._started = time.monotonic()  # the volumes are written: clicks had to wait
 
     def _failed(self, failure: Failure) -> None:
         self._status.complain(failure)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "MetaKDSegmentation-"  # no name of a patient, study or file
@@ -28,13 +30,21 @@ class Scratch:
         if self._folder is None:
             self._sweep()
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+        elif not self.is_lost:
+            os.utime(self._folder)  # in use, whatever sweeps old folders
         return self._folder
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether somebody else deleted the folder."""
+        return self._folder is not None and not self._folder.is_dir()
 
     def _sweep(self) -> None:
         """Delete what was left behind where a system lets no folder go that is still in use."""
         for left in self._parent.glob(f"{_PREFIX}*"):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):  # another Slicer may sweep too
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(left)
 
     def subfolder(self, name: str) -> Path:
         """A folder in it."""

@@ -14,6 +14,8 @@ from MetaKDSegmentationLib.grids import Grid, Voxels, array_of
 from MetaKDSegmentationLib.segment_roles import Segment
 from MetaKDSegmentationLib.terminology import type_code
 
+_LABELS = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -49,7 +51,7 @@ def layers(node: slicer.vtkMRMLSegmentationNode) -> Iterator[Layer]:
     Where the segments are surfaces, a copy of them is made into label maps; the node stays as it
     is.
     """
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    name = _LABELS
     segmentation = node.GetSegmentation()
     if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(name):
         surfaces, segmentation = segmentation, slicer.vtkSegmentation()
@@ -69,6 +71,15 @@ def fingerprint(node: slicer.vtkMRMLSegmentationNode) -> str:
     The same before and after saving, whatever the extent that the voxels are stored in.
     """
     found: dict[str, list[float]] = {}
+    segmentation = node.GetSegmentation()
+    if not segmentation.ContainsRepresentation(_LABELS):  # surfaces: not worth converting to tell
+        for id_ in segmentation.GetSegmentIDs():
+            surface = segmentation.GetSegment(id_).GetRepresentation(
+                segmentation.GetSourceRepresentationName()
+            )
+            if surface is not None:
+                found[id_] = [surface.GetNumberOfPoints(), *surface.GetBounds()]
+        return json.dumps(found, sort_keys=True)
     for layer in layers(node):
         for id_, value in layer.values.items():
             kji = np.argwhere(layer.labels == value)

@@ -27,7 +27,7 @@ from MetaKDSegmentationLib.protocol import Failure, Progress, Ready, Result
 from MetaKDSegmentationLib.provenance import may_be_replaced, write_report
 from MetaKDSegmentationLib.scratch import Scratch
 from MetaKDSegmentationLib.volume_files import VolumeError, read_labels
-from MetaKDSegmentationLib.volumes_table import fill_table
+from MetaKDSegmentationLib.volumes_table import write_table_of
 from MetaKDSegmentationLib.worker_client import Process, WorkerClient
 
 EXAMPLE_SEED = 1005  # a synthetic patient the embedded model was not trained on
@@ -75,7 +75,7 @@ class SegmentationLogic:
         self._on_change, self._on_progress = on_change, on_progress
         self._client = WorkerClient(
             lambda: make_process(self._scratch.folder),
-            log=log, on_ready=self._worker_is_ready, on_end=self._drop_files,
+            log=log, on_ready=self._worker_is_ready, on_end=self._worker_is_over,
         )  # fmt: skip
         self.job = Job()
         self.tried: Ready | None = None
@@ -88,9 +88,13 @@ class SegmentationLogic:
 
     def check_torch(self) -> None:
         """Start the worker anew, so that it tries PyTorch; `tried` has the outcome."""
-        self.tried = None
         self._client.end()
-        self._client.start()
+        self.tried = None
+        self._on_change()
+        try:
+            self._client.start()
+        except OSError as error:
+            self._worker_is_over(str(error))
 
     def segment(
         self, parameters: ParameterNode, on_done: Callable[[str], None], on_failure: OnFailure
@@ -188,6 +192,13 @@ class SegmentationLogic:
         self._client.end()
         self._drop_files()
 
+    def _worker_is_over(self, why_never_ready: str) -> None:
+        self._drop_files()
+        if why_never_ready:
+            problem = f"the background process ended before it was ready ({why_never_ready})"
+            self.tried = Ready(0, "", None, None, problem=problem)
+            self._on_change()
+
     def _drop_files(self) -> None:
         """A folder serves one worker, which deletes it too when it outlives the application."""
         self._exports.forget()
@@ -217,6 +228,8 @@ class SegmentationLogic:
             guarded(lambda: on_result(result), result.id)
 
         def ask() -> None:
+            if self._scratch.is_lost:  # something tidies temporary folders
+                self._client.end()
             self._client.ask(op, answered, on_failure, on_progress, **fields())
 
         guarded(ask, None)
@@ -241,6 +254,7 @@ class SegmentationLogic:
         report = result.content["report"]
         labels = read_labels(Path(result.content["output"]), grid)
         segmentation = _output_node(order, reference)
+        is_new = segmentation.GetID() != order.segmentation
         try:
             segmentation_output.show_segmentation(
                 labels, reference, segmentation,
@@ -250,14 +264,15 @@ class SegmentationLogic:
             segmentation_output.show_probabilities(
                 result.content.get("probabilities", {}), grid, reference, segmentation
             )
-        except VolumeError:
-            if segmentation.GetID() != order.segmentation:
+            write_report(segmentation, report, order.volumes)
+            table = write_table_of(segmentation, report)
+        except Exception:
+            if is_new:
                 slicer.mrmlScene.RemoveNode(segmentation)
             raise
-        write_report(segmentation, report, order.volumes)
         with slicer.util.NodeModify(parameters.parameterNode):  # the panel looks once
             parameters.output_segmentation = segmentation
-            parameters.volumes_table = fill_table(report, parameters.volumes_table)
+            parameters.volumes_table = table
             if parameters.disagreement_volume is not None:  # of the result before
                 slicer.mrmlScene.RemoveNode(parameters.disagreement_volume)
         views.show_tumour(labels, reference)

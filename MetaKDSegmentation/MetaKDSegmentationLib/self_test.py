@@ -48,6 +48,7 @@ class SelfTest:
         self.logic = SegmentationLogic(
             partial(WorkerProcess, engine=ENGINE if torch_version() else _REHEARSAL),
             Path(slicer.app.temporaryPath),
+            log=print,
         )
 
     def tearDown(self) -> None:
@@ -68,6 +69,7 @@ class SelfTest:
         self.logic.segment(parameters, self.outcome.append, self.outcome.append)
         self.assertTrue(self.logic.job.is_running)
         _wait(lambda: bool(self.outcome))
+        self.assertTrue(self.outcome, f"no answer in {_PATIENCE} s")
         self.assertNotIsInstance(self.outcome[0], Failure, self.outcome)
         segmentation = parameters.output_segmentation
         ids = [Role(label.short).segment_id for label in LABELS]

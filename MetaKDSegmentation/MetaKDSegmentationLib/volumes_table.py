@@ -12,6 +12,7 @@ from metakd.regions import REGIONS
 from MetaKDSegmentationLib.segment_roles import Role
 from MetaKDSegmentationLib.terminology import NAMES
 
+_TABLE = "MetaKDSegmentation.VolumesTable"  # role of a segmentation's node reference
 _NO_DICE = float("nan")  # as the table shows and saves "not measured"
 
 
@@ -45,6 +46,20 @@ def fill_table(
         table_node.SetColumnTitle(name, f"{name} ({unit})" if unit else name)
         table_node.SetColumnDescription(name, description)
     return table_node
+
+
+def write_table_of(
+    segmentation: slicer.vtkMRMLSegmentationNode, report: Mapping[str, Any]
+) -> slicer.vtkMRMLTableNode:
+    """Write a report's volumes into the table of the segmentation that they are of."""
+    table = fill_table(report, table_of(segmentation))
+    segmentation.SetNodeReferenceID(_TABLE, table.GetID())
+    return table
+
+
+def table_of(segmentation: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLTableNode | None:
+    """The table that belongs to a segmentation."""
+    return segmentation.GetNodeReference(_TABLE)
 
 
 def _columns(report: Mapping[str, Any]) -> dict[str, tuple[list[Any], str, str]]:

@@ -53,7 +53,8 @@ class WorkerClient:
         make_process: a process that is not started yet.
         log: is told what is no protocol.
         on_ready: is told what the worker found of PyTorch.
-        on_end: is told that a worker is over, before those who wait for its answers.
+        on_end: is told that a worker is over, before those who wait for its answers; and how it
+            came to that, where it died before it was ready.
 
     Example:
         >>> client = WorkerClient(make_process, log=print, on_ready=print)  # doctest: +SKIP
@@ -66,7 +67,7 @@ class WorkerClient:
         *,
         log: Callable[[str], None],
         on_ready: Callable[[Ready], None],
-        on_end: Callable[[], None] = lambda: None,
+        on_end: Callable[[str], None] = lambda how: None,
     ) -> None:
         self._make_process, self._log = make_process, log
         self._on_ready, self._on_end = on_ready, on_end
@@ -75,10 +76,6 @@ class WorkerClient:
         self._pending: dict[str, Pending] = {}
         self._count = 0
         self.ready: Ready | None = None
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None
 
     def start(self) -> None:
         """Start the worker unless it runs."""
@@ -120,10 +117,13 @@ class WorkerClient:
         """End the worker and its children; what was asked is answered with kind ``cancelled``."""
         process, pid = self._process, self._pid
         self._process = self._pid = self.ready = None
-        if process is not None:
-            process.end(pid)
-            self._on_end()
-        self._fail_all("cancelled", "cancelled", "")
+        try:
+            if process is not None:
+                process.end(pid)
+        finally:
+            if process is not None:
+                self._on_end("")
+            self._fail_all("cancelled", "cancelled", "")
 
     def _receive(self, event: Event) -> None:
         if isinstance(event, Starting):
@@ -146,9 +146,10 @@ class WorkerClient:
             self._log(event.text)
 
     def _lost(self, how: str) -> None:
+        was_ready = self.ready is not None
         self._process = self._pid = self.ready = None
         self._log(f"The worker ended: {how}.")
-        self._on_end()
+        self._on_end("" if was_ready else how)
         self._fail_all(
             "internal",
             f"the background process ended unexpectedly ({how})",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import qt
@@ -101,6 +102,11 @@ class WorkerProcess:
 
 def end_tree(pid: int) -> None:
     """End a process at once, with its children where it leads a process group (or on Windows)."""
+    with suppress(OSError, subprocess.TimeoutExpired):  # it was faster, or is not ours any more
+        _end_tree(pid)
+
+
+def _end_tree(pid: int) -> None:
     if sys.platform == "win32":
         task_kill = Path(os.environ["SYSTEMROOT"]) / "System32" / "taskkill.exe"
         subprocess.run(  # noqa: S603 - a fixed program of Windows
@@ -108,13 +114,10 @@ def end_tree(pid: int) -> None:
             check=False, capture_output=True, timeout=2, creationflags=subprocess.CREATE_NO_WINDOW,
         )  # fmt: skip
         return
-    try:
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it was faster
+    if os.getpgid(pid) == pid:
+        os.killpg(pid, signal.SIGKILL)
+    else:
+        os.kill(pid, signal.SIGKILL)
 
 
 def _text(data: bytes) -> str:

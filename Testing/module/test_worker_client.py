@@ -36,8 +36,9 @@ class Ask:
             self.make, log=self.log.append, on_ready=self.ready.append, on_end=self.over
         )
 
-    def over(self):
+    def over(self, how):
         self.ends += 1
+        self.how = how
 
     def make(self):
         self.processes.append(Pipes())
@@ -92,7 +93,7 @@ def test_a_late_word_of_an_ended_worker_says_nothing(worker):
     worker.ask()
     worker.processes[0].say(event="result", id=number, output="late")
     worker.processes[0].on_exit("exit code 9")
-    assert len(worker.told) == 1 and worker.client.is_running
+    assert len(worker.told) == 1 and worker.client._process is worker.processes[1]
 
 
 def test_a_worker_that_dies_is_said_and_the_next_request_starts_another(worker):
@@ -100,7 +101,7 @@ def test_a_worker_that_dies_is_said_and_the_next_request_starts_another(worker):
     worker.processes[0].on_exit("exit code 137")
     (failure,) = worker.told
     assert failure.kind == "internal" and "exit code 137" in failure.message and failure.hint
-    assert worker.ends == 1
+    assert worker.ends == 1 and worker.how == "exit code 137"  # it was never ready
     worker.ask()
     assert len(worker.processes) == 2
 
@@ -113,7 +114,7 @@ def test_a_process_that_cannot_start_answers_at_once(worker):
     process.start = fail
     worker.client = WorkerClient(lambda: process, log=worker.log.append, on_ready=print)
     worker.ask()
-    assert not process.asked and not worker.client.is_running
+    assert not process.asked and worker.client._process is None
     (failure,) = worker.told
     assert failure.kind == "internal" and "PythonSlicer" in failure.message
 

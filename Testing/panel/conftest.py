@@ -69,7 +69,7 @@ def panel(host, user_models):
 def tiny_model(panel, tiny_package):
     """A model of random weights instead of the embedded one: quick."""
     shutil.copytree(tiny_package, panel.models / "tiny")
-    panel.widget.panel.refresh_models()
+    panel.widget.enter()
     panel.parameters.model = "tiny"
 
 

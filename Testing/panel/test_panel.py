@@ -1,6 +1,7 @@
 """Every state of the panel, with real nodes and a real worker; a picture of each in `screens/`."""
 
 import json
+import shutil
 import sys
 import time
 
@@ -107,6 +108,15 @@ class TestBeforeTheRun:
         assert "libc10.so is gone" in panel.setupText.text and panel.setupSection.visible
         panel.picture("07-broken-torch")
 
+    def test_a_torch_that_takes_python_down_is_said(self, panel, monkeypatch, tmp_path):
+        (tmp_path / "torch").mkdir()
+        (tmp_path / "torch" / "__init__.py").write_text("import os; os._exit(11)")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        panel.checkTorchButton.click()
+        assert panel.host.wait(lambda: panel.logic.tried is not None, 60)
+        assert "ended before it was ready" in panel.setupText.text and panel.setupSection.visible
+        assert "does not work" in reasons(panel)
+
     def test_a_torch_that_is_too_old_is_no_better(self, panel, monkeypatch, tmp_path):
         (tmp_path / "torch").mkdir()
         (tmp_path / "torch" / "__init__.py").write_text("__version__ = '2.1.0'")
@@ -135,7 +145,7 @@ class TestBeforeTheRun:
         assert panel.parameters.flair_volume is panel.flairSelector.currentNode() is not None
 
     def test_nothing_runs_before_it_is_asked_for(self, panel):
-        assert not panel.logic._client.is_running
+        assert panel.logic._client._process is None
 
 
 class TestTheRun:
@@ -158,7 +168,7 @@ class TestTheRun:
         report = json.loads(report_text(segmentation))
         assert report["available"] == ["T1c", "FLAIR"]
         assert float(panel.scoresText.text.split("WT")[1].split("<b>")[1][:5]) > 0.6
-        assert panel.parameters.volumes_table.GetNumberOfRows() >= 3
+        assert panel.parameters.volumes_table is table_of(segmentation)
         assert panel.parameters.disagreement_volume is not None
 
     def test_all_contrasts_then_one_less(self, panel, patient, tiny_model):
@@ -408,6 +418,30 @@ class TestAfterwards:
         panel.apply()
         assert panel.parameters.output_segmentation is not result
 
+    def test_each_result_has_a_table_of_its_own(self, panel, result, shared_data):
+        other = "brats/BraTS2021/BraTS2021_00495/BraTS2021_00495_flair.nii.gz"
+        first = table_of(result)
+        panel.parameters.t2_volume = None
+        (panel.parameters.flair_volume,) = panel.load(shared_data / other)
+        panel.apply()
+        assert table_of(panel.parameters.output_segmentation) is not first
+        assert table_of(result) is first
+
+    def test_an_edited_result_is_not_overwritten_after_a_round_trip_through_a_file(
+        self, panel, result, tmp_path
+    ):
+        path = tmp_path / "mine.seg.nrrd"
+        assert slicer.util.saveNode(result, str(path))
+        loaded = slicer.util.loadSegmentation(str(path))
+        panel.parameters.output_segmentation = loaded
+        panel.apply()
+        assert panel.parameters.output_segmentation is not loaded
+
+    def test_a_tidied_temporary_folder_is_made_anew(self, panel, result):
+        shutil.rmtree(panel.logic._scratch.folder)
+        panel.apply()
+        assert panel.statusText.text == "" and panel.applyButton.enabled
+
     def test_scores_do_not_outlive_what_they_are_of(self, panel, patient, result):
         flair = panel.parameters.flair_volume
         panel.parameters.reference_segmentation = expert_segmentation(patient["seg"], flair)
@@ -465,6 +499,14 @@ def erase(segmentation, reference):
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         mask, segmentation, Role.ET.segment_id, reference
     )
+
+
+def table_of(segmentation):
+    from MetaKDSegmentationLib.volumes_table import table_of
+
+    table = table_of(segmentation)
+    assert table.GetNumberOfRows() == 5
+    return table
 
 
 def expert_segmentation(path, reference):

@@ -7,15 +7,13 @@ from html import escape
 from typing import Any
 
 from metakd.contrasts import CONTRASTS
-from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Label, Region
+from metakd.regions import LABELS, REGION_OF_LABEL, REGIONS, Label, Region
 
 _RELIABILITY_COLOURS = {
     "reliable": "#1b7f3b",
     "use with care": "#b06000",
     "not reliable": "#b3261e",
 }
-# The region whose reliability speaks for a tissue that is not scored by itself.
-_REGION_OF = {NCR: Region.TC, ED: Region.WT, ET: Region.ET}
 _BAR_WIDTH = 120  # pixels, of the largest weight
 
 
@@ -69,7 +67,7 @@ def scores_html(scores: Mapping[str, Mapping[str, float]], remark: str = "") -> 
 
 
 def _tissue_row(label: Label, report: Mapping[str, Any]) -> str:
-    region = report["regions"][_REGION_OF[label].value]
+    region = report["regions"][REGION_OF_LABEL[label].value]
     return _row(_colour(label.rgb), label.name, report["volumes_ml"][label.short], region)
 
 

@@ -26,8 +26,8 @@ from metakd.outputs import OutputFiles, check_places, check_writable
 from metakd.packages import ModelError, find_models, read_card, remove_model, user_folder
 from metakd.phantom import make_phantom, write_phantom
 from metakd.preview import LegendEntry, draw_preview
-from metakd.regions import LABELS, REGIONS, Region
-from metakd.report import REGION_OF_LABEL, Report
+from metakd.regions import LABELS, REGION_OF_LABEL, REGIONS, Region
+from metakd.report import Report
 from metakd.segment import Options, Segmentation, segment
 from metakd.study import Study, read_study
 

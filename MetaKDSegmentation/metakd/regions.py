@@ -51,6 +51,9 @@ class Region(Enum):
 
 REGIONS: tuple[Region, ...] = tuple(Region)
 
+REGION_OF_LABEL = {NCR: Region.TC, ED: Region.WT, ET: Region.ET}
+"""The smallest region that a tissue lies in; its reliability speaks for the tissue."""
+
 
 CONVENTIONS: dict[str, dict[int, int]] = {
     "brats2018": {1: NCR.value, 2: ED.value, 4: ET.value},  # 2017 to 2021

@@ -14,11 +14,8 @@ from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.inference import Prediction
 from metakd.model import Model
-from metakd.regions import ED, ET, LABELS, NCR, REGIONS, Region
+from metakd.regions import LABELS, REGIONS, Region
 from metakd.study import Study
-
-# The region whose reliability speaks for a tissue that is not scored by itself.
-REGION_OF_LABEL = {ET: Region.ET, NCR: Region.TC, ED: Region.WT}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import enum
 from collections.abc import Callable
 from pathlib import PurePath
@@ -14,7 +15,7 @@ import slicer
 from .values import Choice, Maximum, Minimum, WithinRange, first, is_node, split
 
 
-class Connector:
+class Connector(abc.ABC):
     """Ties a widget's value to a callback. `signal` is the widget's that says it changed."""
 
     signal: str | None
@@ -25,8 +26,9 @@ class Connector:
         self._callback: Callable[[], None] | None = None
 
     @classmethod
+    @abc.abstractmethod
     def fits(cls, widget: Any, kind: Any) -> bool:
-        raise NotImplementedError
+        """Whether this widget can show a parameter of this type."""
 
     def widget(self) -> Any:
         return self._widget
@@ -45,11 +47,13 @@ class Connector:
         if self._callback:
             self._callback()
 
+    @abc.abstractmethod
     def read(self) -> Any:
-        raise NotImplementedError
+        """The widget's value as the parameter's type."""
 
+    @abc.abstractmethod
     def write(self, value: Any) -> None:
-        raise NotImplementedError
+        """Show a parameter's value."""
 
 
 class _Checked(Connector):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import enum
 import typing
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from typing import Any
 import slicer
 
 
-class Validator:
+class Validator(abc.ABC):
     """Raises from `validate` for a value that a parameter must not have."""
 
+    @abc.abstractmethod
     def validate(self, value: Any) -> None:
-        raise NotImplementedError
+        """Raise `ValueError` for a value that the parameter must not have."""
 
 
 class NotNone(Validator):

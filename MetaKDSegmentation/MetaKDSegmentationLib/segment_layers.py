@@ -51,35 +51,32 @@ def layers(node: slicer.vtkMRMLSegmentationNode) -> Iterator[Layer]:
     Where the segments are surfaces, a copy of them is made into label maps; the node stays as it
     is.
     """
-    name = _LABELS
     segmentation = node.GetSegmentation()
-    if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(name):
+    if segmentation.GetNumberOfSegments() and not segmentation.ContainsRepresentation(_LABELS):
         surfaces, segmentation = segmentation, slicer.vtkSegmentation()
         segmentation.DeepCopy(surfaces)
-        segmentation.CreateRepresentation(name)
-    for index in range(segmentation.GetNumberOfLayers(name)):
-        image = segmentation.GetLayerDataObject(index, name)
-        ids = segmentation.GetSegmentIDsForLayer(index, name)
+        segmentation.CreateRepresentation(_LABELS)
+    for index in range(segmentation.GetNumberOfLayers(_LABELS)):
+        image = segmentation.GetLayerDataObject(index, _LABELS)
+        ids = segmentation.GetSegmentIDsForLayer(index, _LABELS)
         if image is not None and not image.IsEmpty():
             values = {id_: segmentation.GetSegment(id_).GetLabelValue() for id_ in ids}
             yield Layer(array_of(image), _grid(image), values)
 
 
 def fingerprint(node: slicer.vtkMRMLSegmentationNode) -> str:
-    """Size, middle and spread (RAS, mm) of each segment, as text.
+    """Size, middle and spread (RAS, mm) of each segment, as text; of surfaces, points and bounds.
 
     The same before and after saving, whatever the extent that the voxels are stored in.
     """
+    has_labels = node.GetSegmentation().ContainsRepresentation(_LABELS)
+    # Surfaces are not converted: that takes seconds, and this is asked at every change.
+    found = _voxel_figures(node) if has_labels else _surface_figures(node)
+    return json.dumps(found, sort_keys=True)
+
+
+def _voxel_figures(node: slicer.vtkMRMLSegmentationNode) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
-    segmentation = node.GetSegmentation()
-    if not segmentation.ContainsRepresentation(_LABELS):  # surfaces: not worth converting to tell
-        for id_ in segmentation.GetSegmentIDs():
-            surface = segmentation.GetSegment(id_).GetRepresentation(
-                segmentation.GetSourceRepresentationName()
-            )
-            if surface is not None:
-                found[id_] = [surface.GetNumberOfPoints(), *surface.GetBounds()]
-        return json.dumps(found, sort_keys=True)
     for layer in layers(node):
         for id_, value in layer.values.items():
             kji = np.argwhere(layer.labels == value)
@@ -87,7 +84,21 @@ def fingerprint(node: slicer.vtkMRMLSegmentationNode) -> str:
                 ras = kji[:, ::-1] @ layer.grid.ijk_to_ras[:3, :3].T + layer.grid.ijk_to_ras[:3, 3]
                 figures = [*ras.mean(axis=0), *ras.std(axis=0)]
                 found[id_] = [len(ras), *(round(float(figure), 1) for figure in figures)]
-    return json.dumps(found, sort_keys=True)
+    return found
+
+
+def _surface_figures(node: slicer.vtkMRMLSegmentationNode) -> dict[str, list[float]]:
+    segmentation = node.GetSegmentation()
+    kind = segmentation.GetSourceRepresentationName()
+    surfaces = {
+        id_: segmentation.GetSegment(id_).GetRepresentation(kind)
+        for id_ in segmentation.GetSegmentIDs()
+    }
+    return {
+        id_: [surface.GetNumberOfPoints(), *surface.GetBounds()]
+        for id_, surface in surfaces.items()
+        if surface is not None
+    }
 
 
 def _grid(image: slicer.vtkOrientedImageData) -> Grid:

@@ -20,9 +20,10 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from metakd.any_subset import Pyramid
 from metakd.contrasts import Contrast
 from metakd.memory import Memory, give_back_freed_memory, is_out_of_memory
-from metakd.network import MetaKDNet, Pyramid
+from metakd.network import MetaKDNet
 from metakd.preprocess import PreparedStudy, Shape
 from metakd.progress import Cancelled, IsCancelled, OnProgress
 from metakd.tensors import to_array, to_tensor

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Pyramid = list[Tensor]
-"""Features of one contrast, finest scale first: (B, channels[s], D/2^(s+1), …, W/2^(s+1))."""
+from metakd.any_subset import AnySubsetNet, Pyramid
 
 
-class MetaKDNet(nn.Module):
+class MetaKDNet(AnySubsetNet):
     r"""Segmentation network for any non-empty subset of its contrasts.
 
     Args:
@@ -28,10 +27,6 @@ class MetaKDNet(nn.Module):
             the finest is at half the input's resolution already, where a convolution costs an
             eighth. The decoder's last layer learns the way back to full resolution.
         decoder_channels: the decoder's width at each scale, finest first.
-
-    The state also carries the importance weights :math:`w = N \cdot softmax(v)`, one number a
-    contrast, mean 1. They weight the distillation in training and are shown to users; inference
-    does not need them.
 
     Example:
         >>> net = MetaKDNet()
@@ -48,75 +43,19 @@ class MetaKDNet(nn.Module):
         channels: Sequence[int] = (16, 32, 64, 96),
         decoder_channels: Sequence[int] = (32, 32, 64, 96),
     ) -> None:
-        super().__init__()
+        super().__init__([Encoder(channels) for _ in range(contrasts)])
         self.arguments: dict[str, Any] = {
             "contrasts": contrasts,
             "regions": regions,
             "channels": list(channels),
             "decoder_channels": list(decoder_channels),
         }
-        self.encoders = nn.ModuleList(Encoder(channels) for _ in range(contrasts))
         self.decoder = Decoder([contrasts * width for width in channels], decoder_channels, regions)
-        self.importance_logits: Tensor
-        self.register_buffer("importance_logits", torch.zeros(contrasts))
 
     @property
     def stride(self) -> int:
         """Every side of the input grid is a multiple of this number of voxels."""
         return int(2 ** len(self.arguments["channels"]))
-
-    @property
-    def importance(self) -> Tensor:
-        """Importance weights :math:`w` of the contrasts, shape (N,), mean 1."""
-        return len(self.importance_logits) * torch.softmax(self.importance_logits, dim=0)
-
-    def encode(self, contrast: int, image: Tensor) -> Pyramid:
-        r""":math:`f_i = \theta_i(x_i)`: images (B, 1, D, H, W) of one contrast to its features."""
-        features: Pyramid = self.encoders[contrast](image)
-        return features
-
-    def encode_where(self, contrast: int, image: Tensor, has: Tensor) -> Pyramid | None:
-        """As `encode`, for the samples that have the contrast; the encoder sees no other.
-
-        Args:
-            image: (B, 1, D, H, W); what stands in a sample without the contrast is never read.
-            has: (B,) booleans.
-
-        Returns:
-            Features of all B samples, 0 where the contrast is absent; `None` if no sample has it.
-        """
-        if bool(has.all()):
-            return self.encode(contrast, image)
-        if not bool(has.any()):
-            return None
-        return [_scatter(scale, has) for scale in self.encode(contrast, image[has])]
-
-    @staticmethod
-    def generate(features: Sequence[Pyramid | None], available: Tensor) -> list[Pyramid]:
-        r"""Fill the absent contrasts, at every scale, with the mean of the available ones.
-
-        .. math:: f_n = \frac{1}{|A|} \sum_{i \in A} f_i, \quad n \notin A
-
-        Args:
-            features: for each contrast its pyramid, or `None` where no sample of the batch has it.
-            available: (B, N) booleans, one row a sample; at least one true in each.
-
-        Returns:
-            N pyramids. A sample's values depend on its own available contrasts alone.
-        """
-        filled: list[Pyramid] = [[] for _ in features]
-        scales = max(len(pyramid or []) for pyramid in features)
-        complete = available.all(dim=0).tolist()  # those are passed on without a copy
-        if all(complete):
-            return [pyramid for pyramid in features if pyramid is not None]
-        has = [None if complete[i] else available[:, i] for i in range(len(complete))]
-        for scale in range(scales):
-            present = {i: p[scale] for i, p in enumerate(features) if p is not None}
-            total = torch.stack([_where(has[i], x, 0.0) for i, x in present.items()]).sum(dim=0)
-            mean = total / _per_sample(available.sum(dim=1), total)
-            for i, pyramid in enumerate(filled):
-                pyramid.append(_where(has[i], present[i], mean) if i in present else mean)
-        return filled
 
     def decode(self, pyramids: Sequence[Pyramid]) -> Tensor:
         r""":math:`\zeta`: pyramids of all N contrasts to region logits (B, regions, D, H, W)."""
@@ -133,16 +72,11 @@ class MetaKDNet(nn.Module):
             available: (B, N) booleans; all true when left out.
 
         Returns:
-            (B, regions, D, H, W); in evaluation mode a sample's result is the same alone or in any
-            batch.
+            (B, regions, D, H, W).
         """
         if available is None:
             available = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
-        features = [
-            self.encode_where(i, images[:, i, None], available[:, i])
-            for i in range(images.shape[1])
-        ]
-        return self.decode(self.generate(features, available))
+        return self.predict([images[:, i, None] for i in range(images.shape[1])], available)
 
 
 class Encoder(nn.Module):
@@ -202,20 +136,3 @@ class ConvNormAct(nn.Sequential):
             nn.InstanceNorm3d(outputs, momentum=0.01, affine=True, track_running_stats=True),
             nn.LeakyReLU(0.01, inplace=True),
         )
-
-
-def _where(has: Tensor | None, features: Tensor, other: Tensor | float) -> Tensor:
-    """Features of the samples that have them, `other` for the rest; without `has`, all do."""
-    return features if has is None else torch.where(_per_sample(has, features), features, other)
-
-
-def _per_sample(values: Tensor, like: Tensor) -> Tensor:
-    """(B,) shaped to broadcast over (B, C, D, H, W)."""
-    return values.view(-1, *[1] * (like.dim() - 1))
-
-
-def _scatter(encoded: Tensor, has: Tensor) -> Tensor:
-    """Features of the samples that have the contrast, put in their rows of the whole batch."""
-    rows = encoded.new_zeros((len(has), *encoded.shape[1:]))
-    rows[has] = encoded
-    return rows

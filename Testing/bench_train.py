@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from metakd.phantom import make_phantom, write_phantom
 from metakd_training.config import Config, read_config
-from metakd_training.data.splits import read_lists
 from metakd_training.fit import Run
 from metakd_training.launch import Launch, make_fabric
+from metakd_training.tasks import make_workload
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"
 PRECISIONS = ("fp32", "bf16")
@@ -73,13 +73,10 @@ def _config(path: Path, folder: Path, precision: str, steps: int) -> Config:
 
 def _measure(config: Config, folder: Path) -> dict[str, object]:
     fabric = make_fabric(Launch(devices=1), config.precision)
-    lists = read_lists(config.data)
-    run = Run(
-        config, folder, fabric, {key: [c.name for c in cases] for key, cases in lists.items()}
-    )
-    run.load_data(lists)
+    run = Run(config, folder, fabric, make_workload(config))
+    run.load_data()
     cuda = fabric.device.type == "cuda"
-    batches = run._loader()
+    batches = run.loader()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     start = waited = 0.0
@@ -104,7 +101,7 @@ def _measure(config: Config, folder: Path) -> dict[str, object]:
 
 def _outer_seconds(run: Run, drawn: list, cuda: bool) -> float:
     """One update of the importance weights: a held-out batch, its loss and the gradient by w."""
-    surroundings = run._surroundings(run._batch(drawn[-1], "train"), 1e-3)
+    surroundings = run._surroundings(run._batch(drawn[-1]), 1e-3)
     start = _settled(cuda)
     with run.fabric.autocast():
         run.method.between_steps(replace(surroundings, step=run.config.method.every))

@@ -14,7 +14,8 @@ from lightning_fabric import Fabric
 from metakd.network import MetaKDNet
 from metakd_training import runs
 from metakd_training.checkpoint import load_state, save_state
-from metakd_training.config import Config, read_config
+from metakd_training.config import read_config
+from metakd_training.config.segmentation import SegmentationConfig
 from safetensors.torch import save
 
 SPLIT = {"train": ["P1", "P2"], "held_out": ["P3"], "val": []}
@@ -182,7 +183,7 @@ def test_a_state_that_cannot_be_written_leaves_the_checkpoint_before_it(path):
 
 @pytest.fixture
 def config():
-    return Config.model_validate(
+    return SegmentationConfig.model_validate(
         {
             "data": {"cohorts": [{"path": "patients"}], "split": "split.json"},
             "crops": {"size": [16, 16, 16]},
@@ -269,7 +270,7 @@ def test_the_network_of_a_run_has_its_averaged_weights(config, tmp_path):
     for network, file in ((last, runs.LAST), (best, runs.BEST)):
         save_state({"average": network.state_dict(), "step": 5}, tmp_path / file)
     for network, arguments in ((last, ()), (best, (runs.BEST,))):
-        found = runs.trained_network(tmp_path, *arguments)
+        found = runs.segmentation_network(tmp_path, *arguments)
         assert not found.training
         for name, values in network.state_dict().items():
             assert torch.equal(found.state_dict()[name], values), name
@@ -279,4 +280,4 @@ def test_the_network_of_a_run_has_its_averaged_weights(config, tmp_path):
 def test_a_run_without_a_checkpoint_is_refused_by_name(config, tmp_path):
     runs.begin(tmp_path, config, SPLIT, FABRIC)
     with pytest.raises(ValueError, match=r"last\.safetensors: not a readable checkpoint"):
-        runs.trained_network(tmp_path)
+        runs.segmentation_network(tmp_path)

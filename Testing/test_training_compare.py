@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
-from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, subset_name
+from metakd.contrasts import CONTRASTS, SUBSETS, subset_name
 from metakd.model import read_package
 from metakd.phantom import PhantomSettings, make_phantom, write_phantom
 from metakd.regions import Region
 from metakd_training import runs
 from metakd_training.checkpoint import load_state
 from metakd_training.cli import main
-from metakd_training.compare import Contender, as_markdown, compare, interval
+from metakd_training.compare import Contender, as_markdown, compare
 from metakd_training.config import read_config
 from metakd_training.evaluate import evaluate_run
 from metakd_training.export import (
@@ -28,7 +28,10 @@ from metakd_training.export import (
 )
 from metakd_training.figures import contrasts_figure, gain
 from metakd_training.fit import fit
+from metakd_training.intervals import interval
 from metakd_training.launch import Launch
+from metakd_training.subsets import all_subsets
+from metakd_training.tasks.segmentation_workload import SegmentationWorkload
 from PIL import Image
 
 COMMON = """
@@ -90,12 +93,12 @@ def test_a_comparison_scores_every_run_on_the_validation_patients(compared):
     for method in ("dropout", "metakd"):
         for seed in (1, 2):
             run = folder / method / f"seed{seed}"
-            stored = json.loads((run / "scores_val.json").read_text())
-            assert stored["patients"] == ["p5"]
+            stored = json.loads((run / "scores_val_last.json").read_text())
+            assert stored["samples"] == ["p5"]
             assert np.array(stored["scores"]).shape == (1, 15, 3)
             assert load_state(run / runs.LAST)["step"] == 2
             assert read_config(run / runs.CONFIG).seed == seed
-    learned = json.loads((folder / "metakd/seed1/scores_val.json").read_text())["importance"]
+    learned = json.loads((folder / "metakd/seed1/scores_val_last.json").read_text())["importance"]
     assert learned != [1, 1, 1, 1]
     assert sum(learned) == pytest.approx(4, abs=1e-3)
 
@@ -126,7 +129,7 @@ def test_differences_are_paired_by_patient_and_seed():
     """Patients differ by far more than the methods: only a paired interval can tell them apart."""
     first = contender("plain", [[0.2, 0.5, 0.9], [0.3, 0.4, 0.8]])
     other = contender("better", [[0.21, 0.53, 0.92], [0.33, 0.42, 0.82]])
-    text = as_markdown([first, other], 2, "val")
+    text = as_markdown([first, other], 2, "val", SegmentationWorkload)
     means, paired = text.split("**Difference")[:2]
     assert "| plain | 0.517 ± 0.024 [0.25, 0.85]" in means
     assert "| better | +0.022 [+0.020, +0.025]" in paired
@@ -146,17 +149,17 @@ def test_the_interval_is_that_of_the_mean_over_patients():
 def test_importance_stands_beside_the_dice_of_each_contrast_alone():
     text = as_markdown(
         [contender("metakd", [[0.5] * 3] * 2, [[2.0, 1.0, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0]])],
-        2, "val",
+        2, "val", SegmentationWorkload,
     )  # fmt: skip
     assert "| metakd | T1 | 1.500 ± 0.707 | 0.50 | 0.50 | 0.50 |" in text
 
 
 def test_runs_scored_on_other_patients_are_not_paired(compared, folder):
-    stored = compared[0] / "metakd/seed2/scores_val.json"
+    stored = compared[0] / "metakd/seed2/scores_val_last.json"
     before = stored.read_text("utf-8")
     stored.write_text(before.replace("p5", "someone"), "utf-8")
     try:
-        with pytest.raises(ValueError, match="different patients"):
+        with pytest.raises(ValueError, match="different samples"):
             compare([folder / "metakd.yaml"], [1, 2], compared[0], name="x", accelerator="cpu")
     finally:
         stored.write_text(before, "utf-8")
@@ -166,23 +169,21 @@ def test_a_subset_that_nobody_was_measured_with_has_no_figure():
     lacking = contender("plain", [[0.2, 0.5, 0.9], [0.3, 0.4, 0.8]])
     scores = lacking.scores.copy()
     scores[:, :, 0] = np.nan  # T1 alone
-    table = as_markdown([replace(lacking, scores=scores)], 2, "val").split("**WT**")[1]
+    table = as_markdown([replace(lacking, scores=scores)], 2, "val", SegmentationWorkload).split(
+        "**WT**"
+    )[1]
     assert "| T1 | – |" in table
     assert "| T1c | 0.52 [0.25, 0.85] |" in table
 
 
-def test_a_contrasts_gain_is_its_mean_over_the_sets_without_it():
-    """Dice 0.1 a contrast, and 0.3 more for T1c in the enhancing tumour."""
-    table = {
-        subset_name(s): {
-            "WT": 0.1 * len(s), "TC": 0.1 * len(s),
-            "ET": 0.1 * len(s) + 0.3 * (Contrast.T1C in s),
-        }
-        for s in SUBSETS
-    }  # fmt: skip
-    assert gain(table, Contrast.T1C, Region.ET) == pytest.approx(0.4)
-    assert gain(table, Contrast.FLAIR, Region.ET) == pytest.approx(0.1)
-    assert gain(table, Contrast.T1C, Region.WT) == pytest.approx(0.1)
+def test_a_modalitys_gain_is_its_mean_over_the_sets_without_it():
+    """0.1 a modality, and 0.3 more for the second."""
+    subsets = all_subsets(4).double().numpy()
+    plain = 0.1 * subsets.sum(axis=1)
+    second = plain + 0.3 * subsets[:, 1]
+    assert gain(second, 4, 1) == pytest.approx(0.4)
+    assert gain(second, 4, 3) == pytest.approx(0.1)
+    assert gain(plain, 4, 1) == pytest.approx(0.1)
 
 
 def test_the_figure_shows_every_figure(tmp_path):
@@ -207,14 +208,14 @@ def test_a_run_is_evaluated_and_exported_with_its_figures(compared, folder, tmp_
     for subset in SUBSETS:
         expected = model.expected_dice(subset, Region.WT)
         assert expected == summary["dice"][subset_name(subset)]["WT"]
-    network = runs.trained_network(run)
+    network = runs.segmentation_network(run)
     for name, values in network.state_dict().items():
         assert (model.network.state_dict()[name] == values.half().float()).all()
     assert set(model.settings["importance"]) == {c.value for c in CONTRASTS}
 
 
 def test_only_this_network_on_all_validation_patients_gets_into_a_card(compared):
-    network = runs.trained_network(compared[0] / "dropout/seed1")
+    network = runs.segmentation_network(compared[0] / "dropout/seed1")
     sha256 = hashlib.sha256(weights(network)).hexdigest()
     good = {"weights_sha256": sha256, "cases": ["p5"], "dice": {}}
     check_evaluation(good, network, ["p5"])
@@ -228,7 +229,7 @@ def test_only_this_network_on_all_validation_patients_gets_into_a_card(compared)
 
 
 def test_the_same_weights_are_the_same_bytes(compared, tmp_path):
-    network = runs.trained_network(compared[0] / "dropout/seed1")
+    network = runs.segmentation_network(compared[0] / "dropout/seed1")
     description = {
         "version": "1", "changelog": {}, "description": "", "authors": "", "copyright": "",
         "smallest_ml": {}, "training_data": [],
@@ -277,7 +278,8 @@ def test_nothing_is_scored_on_patients_that_were_trained_on(compared, folder, tm
     path.write_text(json.dumps({"train": ["p5"], "held_out": ["p3"], "val": ["p1"]}))
     try:
         with pytest.raises(ValueError, match="the split has changed"):
-            evaluate_run(compared[0] / "dropout/seed1", tmp_path)
+            run = compared[0] / "dropout/seed1"
+            evaluate_run(run, runs.stored_config(run), tmp_path)
         with pytest.raises(ValueError, match="the split has changed"):
             compare([folder / "dropout.yaml"], [1], compared[0], accelerator="cpu")
     finally:
@@ -316,7 +318,7 @@ def test_a_card_and_a_package_are_not_spoiled_by_bad_input(compared, folder, tmp
     (tmp_path / "card.yaml").write_text("version: [")
     with pytest.raises(ValueError, match="not valid YAML"):
         read_description(tmp_path / "card.yaml")
-    network = runs.trained_network(compared[0] / "dropout/seed1")
+    network = runs.segmentation_network(compared[0] / "dropout/seed1")
     card = make_card(network, description=UNRELEASED, spacing=4.0, evaluation=None)
     write_package(tmp_path / "package", card, network)
     with pytest.raises(ValueError, match="exists; choose another folder"):
@@ -325,6 +327,7 @@ def test_a_card_and_a_package_are_not_spoiled_by_bad_input(compared, folder, tmp
 
 def test_subsets_that_nobody_was_measured_with_are_left_open(tmp_path):
     table = {subset_name(s): {"WT": 0.5, "TC": 0.5, "ET": 0.5} for s in SUBSETS if len(s) < 3}
-    assert gain(table, Contrast.T1, Region.WT) == 0
     contrasts_figure(table, "title", tmp_path / "figure.png")
-    assert np.isnan(gain({}, Contrast.T1, Region.WT))
+    measured = np.where(all_subsets(4).sum(dim=1) < 3, 0.5, np.nan)
+    assert gain(measured, 4, 0) == 0
+    assert np.isnan(gain(np.full(15, np.nan), 4, 0))

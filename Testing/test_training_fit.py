@@ -14,11 +14,10 @@ import torch
 from metakd.phantom import PhantomSettings, make_phantom, write_phantom
 from metakd_training import runs
 from metakd_training.checkpoint import load_state
-from metakd_training.config import read_config, write_config
-from metakd_training.data.draws import whole_patient
-from metakd_training.data.splits import read_lists
+from metakd_training.config import as_yaml, read_config
 from metakd_training.fit import Run, fit
 from metakd_training.launch import Launch, make_fabric
+from metakd_training.tasks import make_workload
 from metakd_training.validate import subset_scores
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -58,7 +57,7 @@ def config(cohort, tmp_path):
     def write(*changes):
         path = tmp_path / "config.yaml"
         path.write_text(SETTINGS.format(cohort=cohort, cache=cohort.parent / "cache"))
-        write_config(read_config(path, list(changes)), path)
+        path.write_text(as_yaml(read_config(path, list(changes))))
         return path
 
     return write
@@ -208,12 +207,13 @@ def test_two_patients_are_learned_by_heart(tmp_path):
         "steps=160",
         "save_every=160",
     ]
-    run = Run(read_config(path, changes), tmp_path, make_fabric(CPU, "fp32"), split)
-    run.load_data(read_lists(run.config.data))
+    changed = read_config(path, changes)
+    run = Run(changed, tmp_path, make_fabric(CPU, "fp32"), make_workload(changed))
+    run.load_data()
     run.fit()
-    learned = (whole_patient(patient, torch.device("cpu")) for patient in run.pools["train"])
+    learned = run.workload.whole("train", torch.device("cpu"))
     everything = torch.ones(1, 4, dtype=torch.bool)
-    scores = subset_scores(run.average.module, run.task, learned, everything, 3)
+    scores = subset_scores(run.average.module, run.workload.task, learned, everything, 3)
     assert scores.shape == (2, 1, 3)
     assert scores.min() > 0.95, scores
 
@@ -230,16 +230,16 @@ def test_a_run_leaves_its_record_checkpoints_and_events(config, tmp_path):
     last, best = (load_state(run / name) for name in (runs.LAST, runs.BEST))
     assert last["step"] == 5
     assert best["step"] in (2, 4, 5)
-    exported = runs.trained_network(run)
+    exported = runs.segmentation_network(run)
     for name, value in exported.state_dict().items():
         assert torch.equal(value, last["average"][name])
     events = EventAccumulator(str(run / "events"))
     events.Reload()
     tags = events.Tags()
-    assert {"loss/task", "Dice WT/mean", "Dice ET/t1c+flair", "importance/FLAIR"} <= set(
+    assert {"loss/task", "Dice WT/mean", "Dice ET/T1c + FLAIR", "importance/FLAIR"} <= set(
         tags["scalars"]
     )
-    assert set(tags["images"]) == {"slice/all contrasts", "slice/one contrast"}
+    assert set(tags["images"]) == {"slice/all", "slice/one alone"}
     assert len(events.Scalars("importance/FLAIR")) == 2
 
 

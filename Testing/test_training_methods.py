@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from metakd.network import MetaKDNet
-from metakd_training.config import DropoutSettings, LCKDSettings, MetaKDSettings
+from metakd_training.config.sections import DropoutSettings, LCKDSettings, MetaKDSettings
 from metakd_training.methods import make_method
 from metakd_training.methods.distillation import pairwise, whole
 from metakd_training.methods.lckd import best_of_each
@@ -184,7 +184,7 @@ def test_the_logit_teacher_pulls_the_logits():
     assert losses["loss"].item() == pytest.approx((losses["task"] + losses["logit teacher"]).item())
 
 
-OUTER = [{"unrolled": u, "weights": w, "per_region": p, "distance": d}
+OUTER = [{"unrolled": u, "weights": w, "per_output": p, "distance": d}
          for u in (False, True) for w in ("softmax", "sigmoid")
          for p in (False, True) for d in ("l1", "cosine")]  # fmt: skip
 
@@ -314,7 +314,7 @@ def image_batch(seed, side=16):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"unrolled": True}, {"scales": "every"}, {"per_region": True, "scales": "every"},
+    [{}, {"unrolled": True}, {"scales": "every"}, {"per_output": True, "scales": "every"},
      {"distance": "cosine", "weights": "sigmoid", "teachers": "all"}],
     ids=str,
 )  # fmt: skip

@@ -14,10 +14,11 @@ from metakd.phantom import PhantomSettings, make_phantom, write_phantom
 from metakd.preprocess import prepare
 from metakd.study import read_study
 from metakd.tensors import to_tensor
-from metakd_training.config import Crops, Subsets
+from metakd_training.config.sections import Subsets
+from metakd_training.config.segmentation import Crops
 from metakd_training.data.augment import random_crop
 from metakd_training.data.chance import Chance
-from metakd_training.data.draws import Draws, make_batch, whole_patient
+from metakd_training.data.draws import DrawnPatients, Draws, make_batch, whole_patient
 from metakd_training.data.patients import Patient, Patients
 from metakd_training.subsets import SubsetSampler
 from torch.utils.data import DataLoader
@@ -436,7 +437,8 @@ def test_worker_processes_draw_the_same_samples(patients):
 def batch_of(*drawn, sampler="uniform", step=0, seed=1, purpose="train", from_step=0):
     crops = Crops(size=(8, 12, 10))
     subsets = SubsetSampler(Subsets(sampler=sampler, from_step=from_step), 4)
-    return make_batch(drawn, crops, subsets, step=step, seed=seed, purpose=purpose, device=CPU)
+    together = DrawnPatients(drawn, purpose)
+    return make_batch(together, crops, subsets, step=step, seed=seed, device=CPU)
 
 
 def test_a_batch_has_the_images_by_contrast_and_what_may_be_used(patient):

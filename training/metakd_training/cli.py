@@ -13,6 +13,7 @@ from metakd.cases import find_cases
 from metakd_training import runs
 from metakd_training.compare import compare
 from metakd_training.config import read_config
+from metakd_training.config.segmentation import SegmentationConfig
 from metakd_training.data.splits import make_split
 from metakd_training.evaluate import evaluate_run
 from metakd_training.export import (
@@ -57,12 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train a network, or go on with a run that was stopped")
     fit.add_argument("config", type=Path, help="YAML file; see training/configs")
     fit.add_argument("changes", nargs="*", metavar="key=value", help="settings to change")
-    fit.add_argument("--output", type=Path, required=True, help="the run's folder")
+    fit.add_argument("--output", type=Path, help="the run's folder (runs/CONFIG)")
     fit.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
     _add_launch(fit)
     fit.set_defaults(run=_fit)
 
-    evaluate = commands.add_parser("evaluate", help="score a run from all 15 subsets")
+    evaluate = commands.add_parser("evaluate", help="score a run from every subset")
     evaluate.add_argument("run_folder", type=Path, metavar="RUN", help="the run's folder")
     evaluate.add_argument("--list", default="val", help="list of the run's split (val)")
     evaluate.add_argument("--card", type=Path, help="YAML with the post-processing; none without")
@@ -78,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--list", default="val", help="list of the split to score (val)")
     compare.add_argument("--name", default="comparison", help="of the tables and the figure")
     compare.add_argument("--output", type=Path, required=True, help="folder for runs and tables")
+    compare.add_argument("--jobs", type=int, default=1, help="runs made at once (1)")
     _add_accelerator(compare)
+    _add_checkpoint(compare)
     compare.set_defaults(run=_compare)
 
     export = commands.add_parser("export", help="make a model package of a run")
@@ -125,21 +128,27 @@ def _launch(arguments: argparse.Namespace) -> Launch:
 
 def _fit(arguments: argparse.Namespace) -> None:
     config = read_config(arguments.config, arguments.changes)
-    fit(config, arguments.output, _launch(arguments), resume=arguments.resume)
+    output = arguments.output or Path("runs") / arguments.config.stem
+    fit(config, output, _launch(arguments), resume=arguments.resume)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     _note_unfinished(arguments)
-    description = read_description(arguments.card) if arguments.card else UNRELEASED
-    table = evaluate_run(
-        arguments.run_folder,
-        arguments.output,
-        key=arguments.list,
-        checkpoint=_CHECKPOINTS[arguments.checkpoint],
-        description=description,
-        device=arguments.device,
-    )
-    print(table)
+    run, config = arguments.run_folder, runs.stored_config(arguments.run_folder)
+    how = {
+        "key": arguments.list,
+        "checkpoint": _CHECKPOINTS[arguments.checkpoint],
+        "device": arguments.device,
+    }
+    if isinstance(config, SegmentationConfig):
+        description = read_description(arguments.card) if arguments.card else UNRELEASED
+        print(evaluate_run(run, config, arguments.output, description=description, **how))
+        return
+    if arguments.card:
+        raise ValueError("--card: says how segmentations are cleaned; this run classifies")
+    from metakd_training.evaluate_classifier import evaluate_classifier
+
+    print(evaluate_classifier(run, config, arguments.output, **how))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -153,6 +162,8 @@ def _compare(arguments: argparse.Namespace) -> None:
         name=arguments.name,
         changes=changes,
         accelerator=arguments.accelerator,
+        checkpoint=_CHECKPOINTS[arguments.checkpoint],
+        jobs=arguments.jobs,
     )
     print(table)
 
@@ -160,7 +171,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     _note_unfinished(arguments)
     run = arguments.run_folder
-    network = runs.trained_network(run, _CHECKPOINTS[arguments.checkpoint])
+    network = runs.segmentation_network(run, _CHECKPOINTS[arguments.checkpoint])
     evaluation = None
     if arguments.evaluation:
         evaluation = json.loads(arguments.evaluation.read_text(encoding="utf-8"))
@@ -168,7 +179,7 @@ def _export(arguments: argparse.Namespace) -> None:
     card = make_card(
         network,
         description=read_description(arguments.card),
-        spacing=read_config(run / runs.CONFIG).data.spacing,
+        spacing=runs.stored_config(run).data.spacing,
         evaluation=evaluation,
     )
     write_package(arguments.output, card, network)

@@ -1,35 +1,25 @@
-"""Methods side by side: the same patients, seeds, network and budget; paired tables, a figure."""
+"""Methods side by side: the same samples, seeds, network and budget; paired tables, a figure."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from metakd.contrasts import CONTRASTS, SUBSETS
-from metakd.inference import choose_device
-from metakd.regions import REGIONS
 
 from metakd_training import runs
 from metakd_training.config import Config, differences, read_config
-from metakd_training.data.draws import whole_patient
-from metakd_training.data.patients import Patients
-from metakd_training.data.splits import read_lists
 from metakd_training.figures import methods_figure
-from metakd_training.fit import fit
-from metakd_training.launch import Launch
-from metakd_training.subsets import all_subsets
-from metakd_training.tasks.segmentation import Segmentation
-from metakd_training.validate import subset_scores
+from metakd_training.intervals import Array, interval
+from metakd_training.measure import measure
+from metakd_training.parallel import in_parallel
+from metakd_training.subsets import subset_names
+from metakd_training.tasks import make_workload
+from metakd_training.tasks.workload import Workload
 
-RESAMPLES = 2000
 _MAY_DIFFER = ("method.", "subsets.")
-_SHOWN = tuple(reversed(REGIONS))  # WT, TC, ET, as papers list them
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,18 +27,19 @@ class Contender:
     """One configuration and what its runs reached.
 
     Attributes:
-        scores: (seeds, patients, S, R), Dice on the network's grid, without post-processing.
+        scores: (seeds, samples, S, R); of segmentation Dice on the network's grid, without
+            post-processing.
         importance: (seeds, N), mean 1; all 1 for methods that learn none.
     """
 
     name: str
-    patients: tuple[str, ...]
+    samples: tuple[str, ...]
     scores: Array
     importance: Array
 
     @property
     def means(self) -> Array:
-        """(seeds, patients, R): means over the subsets."""
+        """(seeds, samples, R): means over the subsets."""
         return np.nanmean(self.scores, axis=2)
 
 
@@ -61,6 +52,8 @@ def compare(
     name: str = "comparison",
     changes: Sequence[str] = (),
     accelerator: str = "auto",
+    checkpoint: str = runs.LAST,
+    jobs: int = 1,
 ) -> str:
     """Fit every configuration with every seed, score it, and write the comparison.
 
@@ -71,6 +64,8 @@ def compare(
         key: the list of the split that is scored.
         name: of the table, ``folder/name.md``, and the figure, ``folder/name.png``.
         changes: of settings, for all of them.
+        checkpoint: which weights are scored.
+        jobs: runs made at once.
 
     Returns:
         The tables as Markdown.
@@ -78,42 +73,51 @@ def compare(
     Raises `ValueError` when the configurations differ in anything but method and subsets.
     """
     configs = {path.stem: read_config(path, list(changes)) for path in paths}
-    _check(configs, paths, seeds, name, key)
-    contenders = []
-    for stem, config in configs.items():
-        seeded = {seed: config.model_copy(update={"seed": seed}) for seed in seeds}
-        measured = [
-            _measured(one, folder / stem / f"seed{seed}", key, accelerator)
-            for seed, one in seeded.items()
-        ]
-        contenders.append(_contender(stem, measured))
-        everyone = {tuple(run["patients"]) for run in measured} | {c.patients for c in contenders}
-        if len(everyone) > 1:
-            raise ValueError(f"{folder}: the runs were scored on different patients")
-    text = as_markdown(contenders, len(seeds), key)
+    _check_unique(configs, paths, seeds, name)
+    workload = make_workload(next(iter(configs.values())))
+    _check(configs, workload, key)
+    calls = [
+        (config.model_copy(update={"seed": seed}), folder / stem / f"seed{seed}",
+         key, accelerator, checkpoint)
+        for stem, config in configs.items()
+        for seed in seeds
+    ]  # fmt: skip
+    measured = in_parallel(measure, calls, jobs)
+    contenders = [
+        _contender(stem, measured[place : place + len(seeds)])
+        for stem, place in zip(configs, range(0, len(measured), len(seeds)), strict=True)
+    ]
+    if len({tuple(run["samples"]) for run in measured}) > 1:
+        raise ValueError(f"{folder}: the runs were scored on different samples")
+    text = as_markdown(contenders, len(seeds), key, workload)
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     methods_figure(
         {c.name: c.means.mean(axis=1) for c in contenders},
         {c.name: interval(c.means.mean(axis=0)) for c in contenders},
-        f"{len(contenders[0].patients)} patients, {len(seeds)} seeds (a dot each)",
+        workload.outputs,
+        f"{len(contenders[0].samples)} {key} samples, {len(seeds)} seeds (a dot each)",
+        f"{workload.metric}, mean over the subsets and the samples",
         folder / f"{name}.png",
     )
     return text
 
 
-def _check(
-    configs: Mapping[str, Config], paths: Sequence[Path], seeds: Sequence[int], name: str, key: str
+def _check_unique(
+    configs: Mapping[str, Config], paths: Sequence[Path], seeds: Sequence[int], name: str
 ) -> None:
-    """Find what would only fail, or mislead, after hours."""
     if not configs:
         raise ValueError("no configuration to compare")
     if len(configs) < len(paths) or len(set(seeds)) < len(seeds):
         raise ValueError("a configuration or a seed stands twice; each counts once")
     if Path(name).name != name:
         raise ValueError(f"--name {name}: is no plain name")
+
+
+def _check(configs: Mapping[str, Config], workload: Workload, key: str) -> None:
+    """Find what would only fail, or mislead, after hours."""
+    if not workload.split.get(key):
+        raise ValueError(f"the list {key} is missing or empty in the split")
     (first, reference), *others = configs.items()
-    if not read_lists(reference.data).get(key):
-        raise ValueError(f"{reference.data.split}: the list {key} is missing or empty")
     for other, config in others:
         changed = differences(reference, config)
         unfair = [setting for setting in changed if not setting.startswith(_MAY_DIFFER)]
@@ -123,74 +127,37 @@ def _check(
             )
 
 
-def _measured(config: Config, run: Path, key: str, accelerator: str) -> dict[str, Any]:
-    """Fit one run unless it is finished, and score it unless it is scored."""
-    lists = read_lists(config.data)
-    split = {name: [case.name for case in cases] for name, cases in lists.items()}
-    if (run / runs.LAST).exists() and not runs.unfinished(run):
-        runs.check(run, config, split, 1, resume=True)
-    else:
-        fit(config, run, Launch(accelerator, 1), resume=run.exists())
-    stored = run / f"scores_{key}.json"
-    if stored.exists():
-        known: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
-        return known
-    network = runs.trained_network(run)
-    device = choose_device(accelerator)
-    patients = Patients(
-        lists[key],
-        spacing=config.data.spacing,
-        stride=network.stride,
-        cache=Path(config.data.cache),
-    )
-    batches = (whole_patient(patient, device) for patient in patients)
-    scores = subset_scores(
-        network.to(device), Segmentation(), batches, all_subsets(len(CONTRASTS)), len(REGIONS)
-    )
-    measured = {
-        "patients": patients.names,
-        "scores": [[[round(v, 4) for v in row] for row in one] for one in scores.tolist()],
-        "importance": [round(w, 4) for w in network.importance.tolist()],
-    }
-    stored.write_text(json.dumps(measured) + "\n", encoding="utf-8")
-    return measured
-
-
 def _contender(name: str, measured: Sequence[Mapping[str, Any]]) -> Contender:
     return Contender(
         name,
-        tuple(measured[0]["patients"]),
+        tuple(measured[0]["samples"]),
         np.array([run["scores"] for run in measured], dtype=float),
         np.array([run["importance"] for run in measured], dtype=float),
     )
 
 
-def interval(values: Array) -> Array:
-    """95 % percentile bootstrap interval (…, 2) of the mean over patients, values (patients, …).
-
-    NaN for one patient alone, or where nobody was measured.
-    """
-    count = len(values)
-    if count < 2:
-        return np.full((*values.shape[1:], 2), np.nan)
-    chosen = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-    means = np.nanmean(values[chosen], axis=1)
-    return np.moveaxis(np.percentile(means, [2.5, 97.5], axis=0), 0, -1)
-
-
-def as_markdown(contenders: Sequence[Contender], seeds: int, key: str) -> str:
+def as_markdown(contenders: Sequence[Contender], seeds: int, key: str, workload: Workload) -> str:
     """Means, paired differences, every subset, and importance, as Markdown tables."""
+    of_dice = ("Dice on the network's grid, without post-processing; 1 where a region is empty in "
+               "truth and result. ")  # fmt: skip
+    outputs = _shown(workload)
     parts = [
-        f"{len(contenders[0].patients)} patients (list `{key}`), seeds: {seeds}. "
-        "Dice on the network's grid, without post-processing; 1 where a region is empty in truth "
-        "and result. [95 % interval: percentile bootstrap over the patients, seeds averaged "
+        f"{len(contenders[0].samples)} samples (list `{key}`), seeds: {seeds}. "
+        f"{of_dice if workload.metric == 'Dice' else ''}"
+        "[95 % interval: percentile bootstrap over the samples, seeds averaged "
         "first]; ± standard deviation over the seeds.",
-        _means_table(contenders),
-        _differences_table(contenders),
-        *(_subsets_table(contenders, region.value) for region in _SHOWN),
-        _importance_table(contenders),
+        _means_table(contenders, outputs),
+        _differences_table(contenders, outputs),
+        *(_subsets_table(contenders, *o, workload.modalities) for o in outputs.items()),
+        _importance_table(contenders, outputs, workload.modalities),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _shown(workload: Workload) -> dict[str, int]:
+    """Name of each output → its place, the largest region first, as papers list them."""
+    places = range(len(workload.outputs))
+    return {workload.outputs[i] or workload.metric: i for i in reversed(places)}
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -198,28 +165,24 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _place(region: str) -> int:
-    return [r.value for r in REGIONS].index(region)
-
-
-def _means_table(contenders: Sequence[Contender]) -> str:
+def _means_table(contenders: Sequence[Contender], outputs: Mapping[str, int]) -> str:
     rows = []
     for c in contenders:
         each, ends = c.means.mean(axis=1), interval(c.means.mean(axis=0))
         cells = [
             f"{each[:, i].mean():.3f}{_deviation(each[:, i])} [{ends[i][0]:.2f}, {ends[i][1]:.2f}]"
-            for i in map(_place, (r.value for r in _SHOWN))
+            for i in outputs.values()
         ]
         rows.append([c.name, *cells])
-    return "**Mean over the subsets**\n\n" + _table(["", *(r.value for r in _SHOWN)], rows)
+    return "**Mean over the subsets**\n\n" + _table(["", *outputs], rows)
 
 
 def _deviation(values: Array) -> str:
     return f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
 
 
-def _differences_table(contenders: Sequence[Contender]) -> str:
-    """Paired: the same patients and seeds; the interval is of the difference itself."""
+def _differences_table(contenders: Sequence[Contender], outputs: Mapping[str, int]) -> str:
+    """Paired: the same samples and seeds; the interval is of the difference itself."""
     first, *others = contenders
     rows = []
     for c in others:
@@ -227,39 +190,40 @@ def _differences_table(contenders: Sequence[Contender]) -> str:
         mean, ends = apart.mean(axis=0), interval(apart)
         rows.append(
             [c.name, *(f"{mean[i]:+.3f} [{ends[i][0]:+.3f}, {ends[i][1]:+.3f}]"
-                       for i in map(_place, (r.value for r in _SHOWN)))]
+                       for i in outputs.values())]
         )  # fmt: skip
-    title = f"**Difference from {first.name}, paired by patient and seed**\n\n"
-    return title + _table(["", *(r.value for r in _SHOWN)], rows)
+    title = f"**Difference from {first.name}, paired by sample and seed**\n\n"
+    return title + _table(["", *outputs], rows)
 
 
-def _subsets_table(contenders: Sequence[Contender], region: str) -> str:
-    place = _place(region)
+def _subsets_table(
+    contenders: Sequence[Contender], output: str, place: int, modalities: Sequence[str]
+) -> str:
     rows = []
-    for number, subset in enumerate(SUBSETS):
-        name = " + ".join(c.label for c in CONTRASTS if c in subset)
+    for number, name in enumerate(subset_names(modalities)):
         cells = []
         for c in contenders:
-            values = c.scores[:, :, number, place].mean(axis=0)
+            scores = c.scores[:, :, number, place]
+            values = scores[:, np.isfinite(scores).all(axis=0)].mean(axis=0)
             low, high = interval(values)
-            measured = f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
-            cells.append(measured if np.isfinite(values).all() else "–")
+            cells.append(f"{values.mean():.2f} [{low:.2f}, {high:.2f}]" if len(values) else "–")
         rows.append([name, *cells])
-    return f"**{region}**\n\n" + _table(["contrasts", *(c.name for c in contenders)], rows)
+    return f"**{output}**\n\n" + _table(["subset", *(c.name for c in contenders)], rows)
 
 
-def _importance_table(contenders: Sequence[Contender]) -> str:
-    """Importance weights beside the Dice of each contrast alone, which they should reflect."""
+def _importance_table(
+    contenders: Sequence[Contender], outputs: Mapping[str, int], modalities: Sequence[str]
+) -> str:
+    """Importance weights beside the score of each modality alone, which they should reflect."""
     rows = []
     learners = [c for c in contenders if (c.importance != 1).any()]
     for c in learners:
-        for i, contrast in enumerate(CONTRASTS):
+        for i, modality in enumerate(modalities):
             weights = c.importance[:, i]
-            alone = c.scores[:, :, i].mean(axis=(0, 1))
-            dice = [f"{alone[_place(r.value)]:.2f}" for r in _SHOWN]
+            alone = np.nanmean(c.scores[:, :, i], axis=(0, 1))
             learned = f"{weights.mean():.3f}{_deviation(weights)}"
-            rows.append([c.name, contrast.label, learned, *dice])
-    head = ["", "contrast", "importance", *(f"{r.value} alone" for r in _SHOWN)]
-    return "**Importance weights (mean 1) and the Dice of each contrast alone**\n\n" + _table(
+            rows.append([c.name, modality, learned, *(f"{alone[p]:.2f}" for p in outputs.values())])
+    head = ["", "modality", "importance", *(f"{output} alone" for output in outputs)]
+    return "**Importance weights (mean 1) and the score of each modality alone**\n\n" + _table(
         head, rows
     )

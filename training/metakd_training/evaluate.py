@@ -15,7 +15,7 @@ from metakd.segment import Options
 from tqdm import tqdm
 
 from metakd_training import runs
-from metakd_training.config import read_config
+from metakd_training.config.segmentation import SegmentationConfig
 from metakd_training.data.splits import read_lists
 from metakd_training.export import UNRELEASED, make_card, write_package
 from metakd_training.figures import contrasts_figure
@@ -23,6 +23,7 @@ from metakd_training.figures import contrasts_figure
 
 def evaluate_run(
     run: Path,
+    config: SegmentationConfig,
     output: Path,
     *,
     key: str = "val",
@@ -35,16 +36,16 @@ def evaluate_run(
     Writes ``scores.csv``, ``summary.json`` and ``contrasts.png``; returns the table as text.
 
     Args:
+        config: the run's own.
         description: of the model's card; its ``smallest_ml`` is the post-processing.
 
     Raises `ValueError` and `metakd.study.StudyError`.
     """
-    config = read_config(run / runs.CONFIG)
     lists = read_lists(config.data)
     if not lists.get(key):
         raise ValueError(f"{config.data.split}: the list {key} is missing or empty")
     runs.check_split(run, {name: [case.name for case in cases] for name, cases in lists.items()})
-    model = _as_used(run, checkpoint, description, config.data.spacing)
+    model = _as_used(run, config, checkpoint, description)
     cases = lists[key]
     output.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(cases) * len(SUBSETS), unit="", leave=False, disable=None) as bar:
@@ -61,10 +62,12 @@ def evaluate_run(
     return as_table(scores)
 
 
-def _as_used(run: Path, checkpoint: str, description: Mapping[str, Any], spacing: float) -> Model:
+def _as_used(
+    run: Path, config: SegmentationConfig, checkpoint: str, description: Mapping[str, Any]
+) -> Model:
     """The model as its package will hold it, weights rounded to 16 bits and all."""
-    network = runs.trained_network(run, checkpoint)
-    card = make_card(network, description=description, spacing=spacing, evaluation=None)
+    network = runs.segmentation_network(run, checkpoint)
+    card = make_card(network, description=description, spacing=config.data.spacing, evaluation=None)
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / (run.resolve().name or "run")
         write_package(package, card, network)

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from metakd.cases import Case
-from metakd.contrasts import CONTRASTS
-from metakd.network import MetaKDNet
-from metakd.regions import REGIONS
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from metakd_training import runs
 from metakd_training.board import Board
 from metakd_training.checkpoint import load_state, save_state
-from metakd_training.config import Config, MetaKDSettings
-from metakd_training.data.draws import Draws, make_batch, whole_patient
-from metakd_training.data.patients import Patient, Patients
-from metakd_training.data.splits import Lists, read_lists
+from metakd_training.config import Config
+from metakd_training.config.sections import MetaKDSettings
+from metakd_training.data.chance import seed_of
 from metakd_training.launch import Launch, make_fabric
 from metakd_training.methods import LogitTeacher, make_method
 from metakd_training.methods.method import Batch, Surroundings
 from metakd_training.schedule import learning_rate, make_optimizer
 from metakd_training.statistics import RunningStatistics
 from metakd_training.subsets import SubsetSampler, all_subsets
-from metakd_training.tasks.segmentation import Segmentation
+from metakd_training.tasks import make_workload
+from metakd_training.tasks.workload import Drawn, Workload
 from metakd_training.validate import evaluating, subset_scores
 
 
 def fit(config: Config, folder: Path, launch: Launch, *, resume: bool) -> None:
     """Carry out a run, or go on with it. Raises `ValueError` for what is wrong, before step one."""
-    lists = read_lists(config.data)
+    workload = make_workload(config)
     fabric = make_fabric(launch, config.precision)
-    split = {key: [case.name for case in cases] for key, cases in lists.items()}
-    runs.check(folder, config, split, fabric.world_size, resume=resume)
-    run = Run(config, folder, fabric, split)
-    run.load_data(lists)
+    runs.check(folder, config, workload.split, fabric.world_size, resume=resume)
+    run = Run(config, folder, fabric, workload)
+    run.load_data()
     if resume:
         run.resume()
     if fabric.is_global_zero:
-        runs.begin(folder, config, split, fabric)
+        runs.begin(folder, config, workload.split, fabric)
     fabric.barrier()
     run.fit()
 
@@ -55,23 +50,27 @@ def fit(config: Config, folder: Path, launch: Launch, *, resume: bool) -> None:
 class Run:
     """The state of a run and the steps that change it.
 
-    Sample number k is the same whatever process takes it and however often the run was stopped:
-    its patient, crop, augmentation and subset follow from the seed and k alone.
+    Attributes:
+        curve: what each validation found, an entry for each list scored: ``step``, ``list``, and
+            ``scores`` (S, R), `None` where nobody could be measured.
     """
 
-    def __init__(self, config: Config, folder: Path, fabric: Fabric, split: runs.Split) -> None:
-        self.config, self.folder, self.fabric, self.split = config, folder, fabric, split
+    def __init__(self, config: Config, folder: Path, fabric: Fabric, workload: Workload) -> None:
+        self.config, self.folder, self.fabric, self.workload = config, folder, fabric, workload
+        unknown = sorted(set(config.watch) - set(workload.split))
+        if unknown:
+            raise ValueError(f"watch: {unknown} are no lists of the split")
         torch.manual_seed(config.seed)
-        self.task = Segmentation()
-        self.sampler = SubsetSampler(config.subsets, len(CONTRASTS))
-        self.network = MetaKDNet(**config.network.model_dump())
+        self.subsets = all_subsets(len(workload.modalities))
+        self.sampler = SubsetSampler(config.subsets, len(workload.modalities))
+        self.network = workload.network()
         self.method = make_method(
             config.method,
             self.network,
-            self.task,
+            workload.task,
             full_pass=config.subsets.full_pass,
-            modalities=len(CONTRASTS),
-            outputs=len(REGIONS),
+            modalities=len(workload.modalities),
+            outputs=len(workload.outputs),
             teacher=self._logit_teacher(),
         )
         optimizer = make_optimizer(self.network.parameters(), config.optimiser)
@@ -80,37 +79,26 @@ class Run:
         self.average = AveragedModel(self.network, multi_avg_fn=ema, use_buffers=True)
         self.statistics = RunningStatistics(self.network, fabric)
         self.step, self.best, self.seconds = 0, -1.0, 0.0
+        self.curve: list[dict[str, Any]] = []
 
-    def load_data(self, lists: Lists) -> None:
-        """Prepare every patient of the split and check them before the first step."""
-        data = self.config.data
-        everyone = self._prepared([case for cases in lists.values() for case in cases])
-        phantoms = self._prepared(range(data.phantoms))
-        problem = _problem_of(everyone, phantoms) if self.fabric.is_global_zero else ""
+    def load_data(self) -> None:
+        """Check every sample of the split, and make them ready, before the first step."""
+        problem = _problem_of(self.workload) if self.fabric.is_global_zero else ""
         problem = self.fabric.broadcast(problem)  # every process ends, none waits for the others
         if problem:
             raise ValueError(problem)
-        ends = list(accumulate(len(cases) for cases in lists.values()))
-        self.pools = {
-            key: Subset(everyone, range(end - len(cases), end))
-            for (key, cases), end in zip(lists.items(), ends, strict=True)
-        }
-        pools = [self._kept(self.pools["train"]), self._kept(phantoms)]
-        self.held_out = self._kept(self.pools["held_out"])
-        seed = self.config.seed
-        self.draws = Draws(pools, data.phantom_share, seed, "train")
-        self.held_out_draws = Draws([self.held_out], 0.0, seed, "held out")
+        self.workload.load()
 
     def fit(self) -> None:
         """Train until `Config.steps`, leaving checkpoints and events in the run's folder."""
         first, config = self.fabric.is_global_zero, self.config
         if self.step == config.steps:
             return
-        board = Board(self.folder, self.step) if first else None
+        board = Board(self.folder, self.step, self.workload) if first else None
         terminal = first and sys.stderr.isatty()
         bar = tqdm(initial=self.step, total=config.steps, unit="step", disable=not terminal)
         start = time.monotonic() - self.seconds
-        for drawn in self._loader():
+        for drawn in self.loader():
             losses, numbers = self.advance(drawn)
             self.seconds = time.monotonic() - start
             bar.update()
@@ -135,17 +123,17 @@ class Run:
     def _time_left(self) -> float:
         return self.seconds / 60 * (self.config.steps / self.step - 1)
 
-    def advance(
-        self, drawn: list[list[tuple[int, Patient]]]
-    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+    def advance(self, drawn: list[Drawn]) -> tuple[dict[str, Tensor], dict[str, float]]:
         """One step of the network from the batches drawn: its losses, and the method's numbers."""
         settings = self.config.optimiser
         fixed = settings.fix_statistics_at is not None and self.step >= settings.fix_statistics_at
         self.network.train(not fixed)
+        # What the network itself leaves to chance follows from the step, resumed or not.
+        torch.manual_seed(seed_of(self.config.seed, "step", self.step, self.fabric.global_rank))
         rate = learning_rate(self.step, self.config.steps, settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batches = (self._batch(samples, "train") for samples in drawn)
+        batches = (self._batch(some) for some in drawn)
         losses: dict[str, Tensor] = {}
         for place, batch in enumerate(batches, start=1):
             with self.fabric.no_backward_sync(self._wrapped, enabled=place < len(drawn)):
@@ -193,6 +181,7 @@ class Run:
         self.sampler.weights = state["subsets"]
         self.statistics.seen = state["statistics"]
         self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
+        self.curve = state["curve"]
 
     def _state(self) -> dict[str, object]:
         return {
@@ -205,46 +194,28 @@ class Run:
             "best": self.best,
             "statistics": self.statistics.seen,
             "seconds": self.seconds,
+            "curve": self.curve,
         }
 
-    def _prepared(self, sources: Iterable[Case | int]) -> Patients:
-        data = self.config.data
-        return Patients(
-            sources, spacing=data.spacing, stride=self.network.stride, cache=Path(data.cache)
-        )
-
-    def _kept(self, patients: Sequence[Patient]) -> Sequence[Patient]:
-        if not self.config.data.in_memory:
-            return patients
-        return [patients[i] for i in range(len(patients))]
-
-    def _loader(self) -> Iterator[list[list[tuple[int, Patient]]]]:
-        """For each step that is left, the batches of this process."""
+    def loader(self) -> Iterator[list[Drawn]]:
+        """For each step that is left, what this process draws for its batches."""
         settings, world = self.config.optimiser, self.fabric.world_size
         rounds = range(self.step * settings.accumulate, self.config.steps * settings.accumulate)
         firsts = ((r * world + self.fabric.global_rank) * settings.batch for r in rounds)
         numbers = ([first + i for i in range(settings.batch)] for first in firsts)
-        loader = DataLoader(
-            self.draws,
-            batch_sampler=numbers,
-            collate_fn=list,
-            num_workers=self.config.data.workers,
-        )
-        batches = iter(loader)
+        batches = self.workload.draw(numbers, "train")
         for _ in range(self.step, self.config.steps):
             yield [next(batches) for _ in range(settings.accumulate)]
 
-    def _batch(self, samples: list[tuple[int, Patient]], purpose: str) -> Batch:
-        return make_batch(
-            samples, self.config.crops, self.sampler, step=self.step, seed=self.config.seed,
-            purpose=purpose, device=self.fabric.device,
-        )  # fmt: skip
+    def _batch(self, drawn: Drawn) -> Batch:
+        return self.workload.batch(drawn, self.sampler, step=self.step, device=self.fabric.device)
 
     def _held_out_batch(self, number: int) -> Batch:
         """Another one for every process: their gradients are averaged."""
         size, world = self.config.optimiser.batch, self.fabric.world_size
         first = (number * world + self.fabric.global_rank) * size
-        return self._batch([self.held_out_draws[first + i] for i in range(size)], "held out")
+        (drawn,) = self.workload.draw([range(first, first + size)], "held_out")
+        return self._batch(drawn)
 
     def _surroundings(self, batch: Batch, rate: float) -> Surroundings:
         return Surroundings(
@@ -252,66 +223,83 @@ class Run:
             learning_rate=rate,
             batch=batch,
             held_out=self._held_out_batch,
-            validate=lambda subsets: self._scores(self.network, subsets),
+            validate=lambda subsets: _means(self._scores(self.network, "held_out", subsets)),
             average=lambda values: self.fabric.all_reduce(values, reduce_op="mean"),
         )
 
-    def _scores(self, network: torch.nn.Module, subsets: Tensor) -> Tensor:
-        """(S, R): means over the held-out patients, NaN where none can be served.
+    def _scores(self, network: torch.nn.Module, key: str, subsets: Tensor) -> Tensor:
+        """(2, S, R): sums of a list's scores, and over how many samples.
 
-        The patients are shared out among the processes.
+        The samples are shared out among the processes.
         """
-        mine = range(self.fabric.global_rank, len(self.held_out), self.fabric.world_size)
-        patients = (whole_patient(self.held_out[i], self.fabric.device) for i in mine)
+        share = (self.fabric.global_rank, self.fabric.world_size)
+        batches = self.workload.whole(key, self.fabric.device, share)
         with self.fabric.autocast():
-            scores = subset_scores(network, self.task, patients, subsets, len(REGIONS))
+            scores = subset_scores(
+                network, self.workload.task, batches, subsets, len(self.workload.outputs)
+            )
         sums = torch.stack([scores.nansum(dim=0), (~scores.isnan()).float().sum(dim=0)])
-        total, count = self.fabric.all_reduce(sums.to(self.fabric.device), reduce_op="sum").cpu()
-        return total / count.where(count > 0, torch.nan)
+        total: Tensor = self.fabric.all_reduce(sums.to(self.fabric.device), reduce_op="sum")
+        return total.cpu()
 
     def _validate(self, board: Board | None) -> None:
-        scores = self._scores(self.average.module, all_subsets(len(CONTRASTS)))
-        self.sampler.learn(scores.nanmean(dim=1))
+        """Score the held-out samples, by whom the best checkpoint is chosen, and those watched."""
+        for key in ("held_out", *self.config.watch):
+            sums = self._scores(self.average.module, key, self.subsets)
+            means = _means(sums)
+            rows = [[None if v != v else round(v, 6) for v in row] for row in means.tolist()]
+            self.curve.append({"step": self.step, "list": key, "scores": rows})
+            if board:
+                board.scores(self.step, means, "" if key == "held_out" else key)
+            if key == "held_out":
+                self.sampler.learn(means.nanmean(dim=1))
+                overall = float(sums[0].sum() / sums[1].sum())
         if board:
-            board.scores(self.step, scores)
             self._draw_pictures(board)
-        if scores.nanmean() > self.best:
-            self.best = float(scores.nanmean())
+            runs.write_whole(self.folder / runs.CURVE, json.dumps(self.curve) + "\n")
+        # Of equals the later, which has learned longer.
+        if overall >= self.best:
+            self.best = overall
             self.save(runs.BEST)
 
     @torch.no_grad()
     def _draw_pictures(self, board: Board) -> None:
-        patient = whole_patient(self.held_out[0], self.fabric.device)
-        everything = patient.present
+        batch = next(iter(self.workload.whole("held_out", self.fabric.device)))
+        everything = batch.present
         single = torch.zeros_like(everything)
-        single[0, int(everything[0].float().argmax())] = True
-        images = torch.cat(patient.inputs, dim=1)
+        single[torch.arange(len(single)), everything.float().argmax(dim=1)] = True
         with evaluating(self.average.module), self.fabric.autocast():
-            for name, available in (("all contrasts", everything), ("one contrast", single)):
-                logits = self.average.module(images, available)
-                board.picture(self.step, name, patient, logits)
+            for name, available in (("all", everything), ("one alone", single)):
+                logits = self.average.module.predict(batch.inputs, available)
+                picture = self.workload.picture(batch, logits)
+                if picture is not None:
+                    board.picture(self.step, name, picture)
 
     def _logit_teacher(self) -> LogitTeacher | None:
         settings = self.config.method
         if not isinstance(settings, MetaKDSettings) or settings.logit_teacher is None:
             return None
         run = Path(settings.logit_teacher)
-        runs.check_teacher(run, self.config, self.split)
-        teacher = runs.trained_network(run).to(self.fabric.device)
+        runs.check_teacher(run, self.config, self.workload.split)
+        teacher = runs.trained_network(run, self.workload.network()).to(self.fabric.device)
 
         @torch.no_grad()
         def logits(batch: Batch) -> Tensor:
-            found: Tensor = teacher(torch.cat(batch.inputs, dim=1), batch.present)
-            return found
+            return teacher.predict(batch.inputs, batch.present)
 
         return logits
 
 
-def _problem_of(*patients: Patients) -> str:
-    """What is wrong with them, a line each; empty when all are sound."""
+def _means(sums: Tensor) -> Tensor:
+    """(S, R) of sums and counts (2, S, R); NaN where nobody can be served."""
+    total, count = sums
+    return total / count.where(count > 0, torch.nan)
+
+
+def _problem_of(workload: Workload) -> str:
+    """What is wrong with its samples, a line each; empty when all are sound."""
     try:
-        for some in patients:
-            some.check()
+        workload.prepare()
     except ValueError as error:
         return str(error)
     return ""

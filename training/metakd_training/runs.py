@@ -7,17 +7,20 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from metakd.any_subset import AnySubsetNet
 from metakd.network import MetaKDNet
 
 from metakd_training.checkpoint import load_state
-from metakd_training.config import Config, differences, read_config, write_config
+from metakd_training.config import Config, as_yaml, differences, read_config
+from metakd_training.config.segmentation import SegmentationConfig
 
 CONFIG, RECORD = "config.yaml", "run.json"
 LAST, BEST = "last.safetensors", "best.safetensors"
+CURVE = "curve.json"
 _PACKAGES = ("metakd", "metakd-training", "torch", "monai", "numpy", "SimpleITK",
              "lightning-fabric", "safetensors")  # fmt: skip
 
@@ -55,10 +58,11 @@ def check_teacher(folder: Path, config: Config, split: Split) -> None:
     leaked = sorted(trained - set(split["train"]))
     if leaked:
         raise ValueError(f"{folder}: this teacher was trained on {', '.join(leaked)}, who is not "
-                         "among this run's training patients")  # fmt: skip
-    spacing = read_config(folder / CONFIG).data.spacing
-    if spacing != config.data.spacing:
-        raise ValueError(f"{folder}: this teacher's grid has {spacing} mm, not this run's")
+                         "among this run's training samples")  # fmt: skip
+    theirs = read_config(folder / CONFIG)
+    if theirs.inputs != config.inputs:
+        raise ValueError(f"{folder}: this teacher's inputs are {theirs.inputs}, not this run's "
+                         f"{config.inputs}")  # fmt: skip
 
 
 def begin(folder: Path, config: Config, split: Split, fabric: Fabric) -> None:
@@ -68,9 +72,15 @@ def begin(folder: Path, config: Config, split: Split, fabric: Fabric) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     record = json.dumps(_record(config, split, fabric), indent=2) + "\n"
     (folder / RECORD).write_text(record, encoding="utf-8")
-    temporary = folder / f"{CONFIG}.tmp"
-    write_config(config, temporary)
-    temporary.replace(folder / CONFIG)  # last and whole: with it the folder is a run
+    # Last and whole: with it the folder is a run.
+    write_whole(folder / CONFIG, as_yaml(config))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a kill leaves the old one or the new."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def patients(folder: Path, key: str) -> list[str]:
@@ -112,14 +122,28 @@ def _git_revision() -> str | None:
     return done.stdout.strip()
 
 
-def trained_network(folder: Path, checkpoint: str = LAST) -> MetaKDNet:
-    """The averaged weights of a run, in evaluation mode on the CPU. Raises `ValueError`."""
+def stored_config(folder: Path) -> Config:
+    """The settings of a run. Raises `ValueError` when the folder holds none."""
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder}: holds no run of metakd-train")
-    config = read_config(folder / CONFIG)
-    network = MetaKDNet(**config.network.model_dump())
+    return read_config(folder / CONFIG)
+
+
+Network = TypeVar("Network", bound=AnySubsetNet)
+
+
+def trained_network(folder: Path, network: Network, checkpoint: str = LAST) -> Network:
+    """A network of the run's shape with its averaged weights, in evaluation mode on the CPU."""
     network.load_state_dict(load_state(folder / checkpoint)["average"])
     return network.eval()
+
+
+def segmentation_network(folder: Path, checkpoint: str = LAST) -> MetaKDNet:
+    """The averaged weights of a run that segments. Raises `ValueError` for another one."""
+    config = stored_config(folder)
+    if not isinstance(config, SegmentationConfig):
+        raise ValueError(f"{folder}: this run does not segment")
+    return trained_network(folder, MetaKDNet(**config.network.model_dump()), checkpoint)
 
 
 def unfinished(folder: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from metakd_training.config import Optimiser
+from metakd_training.config.sections import Optimiser
 
 
 def make_optimizer(parameters: Iterable[Tensor], settings: Optimiser) -> torch.optim.Optimizer:

@@ -41,7 +41,7 @@ class RunningStatistics:
         """Average over the processes what the step has changed."""
         passes = torch.tensor(self._new, dtype=torch.float32, device=self._fabric.device)
         self._new = [0] * len(self._norms)
-        if self._fabric.world_size > 1:
+        if self._fabric.world_size > 1 and self._norms:
             passes = self._averaged(passes)
         self.seen = [old + round(new) for old, new in zip(self.seen, passes.tolist(), strict=True)]
 

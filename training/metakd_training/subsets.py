@@ -1,17 +1,18 @@
-"""Which of its contrasts a training sample may use."""
+"""Which of its modalities a training sample may use."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from metakd_training.config import Subsets
+from metakd_training.config.sections import Subsets
 
 
 class SubsetSampler:
-    """Draws one of the 2^N − 1 non-empty subsets of N modalities for a sample.
+    """Draws one of the 2^N − 1 non-empty subsets of N modalities for each sample.
 
     Attributes:
         subsets: (S, N) booleans, single modalities first, all of them last.
@@ -23,14 +24,21 @@ class SubsetSampler:
         self.subsets = all_subsets(modalities)
         self.weights = self._first_weights()
 
-    def draw(self, step: int, present: Tensor, generator: torch.Generator) -> Tensor:
-        """(N,) booleans: a subset of what the patient has, (N,) booleans, never empty."""
+    def draw(self, step: int, present: Tensor, chance: Tensor) -> Tensor:
+        """(B, N) booleans: subsets of what the samples have, (B, N) booleans, never empty.
+
+        Args:
+            chance: (B,) numbers from 0 to 1; each decides its sample's subset.
+        """
         if step < self.settings.from_step:
             return present
-        weights = self.weights * (self.subsets <= present).all(dim=1)
-        if weights.sum() == 0:  # none of those wanted: all that the patient has
-            return present
-        return self.subsets[int(torch.multinomial(weights, 1, generator=generator))]
+        possible = (self.subsets <= present[:, None]).all(dim=2)
+        ends = (self.weights * possible).cumsum(dim=1)
+        total = ends[:, -1:]
+        # Behind the last end that is not above it; never on a subset of weight 0.
+        place = (chance[:, None] * total >= ends).sum(dim=1).clamp_max(len(self.subsets) - 1)
+        # Where none of those wanted is possible: all that the sample has.
+        return torch.where(total > 0, self.subsets[place], present)
 
     def learn(self, scores: Tensor) -> None:
         """Take each subset's mean score, (S,) in 0 to 1 or NaN; ``hard`` then prefers low ones."""
@@ -59,3 +67,15 @@ def all_subsets(modalities: int) -> Tensor:
         for chosen in combinations(range(modalities), count)
     ]
     return torch.tensor(rows)
+
+
+def subset_names(modalities: Sequence[str]) -> list[str]:
+    """Names of the subsets in the order of `all_subsets`.
+
+    >>> subset_names(("image", "sound"))
+    ['image', 'sound', 'image + sound']
+    """
+    return [
+        " + ".join(name for name, on in zip(modalities, row, strict=True) if on)
+        for row in all_subsets(len(modalities)).tolist()
+    ]

@@ -1,4 +1,4 @@
-"""Scores of a network on whole patients, of every subset of modalities."""
+"""Scores of a network on whole samples, of every subset of modalities."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+from metakd.any_subset import AnySubsetNet
 from torch import Tensor, nn
 
-from metakd_training.methods.method import Batch, Pyramid, Task
+from metakd_training.methods.method import Batch, Task
 
 
 @torch.no_grad()
-def subset_scores(
-    network: nn.Module, task: Task, patients: Iterable[Batch], subsets: Tensor, outputs: int
-) -> Tensor:
-    """(patients, S, R) on the network's own grid; NaN for subsets that a patient lacks.
+def subset_logits(
+    network: AnySubsetNet, batches: Iterable[Batch], subsets: Tensor
+) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+    """For each batch and subset of (S, N): the batch, who is served (B,), logits (B, outputs, …).
 
-    Each modality is encoded once, whatever the number of subsets (S, N).
+    Each modality is encoded once, whatever the number of subsets. A sample that lacks a modality
+    of the subset is not served: its logits are from all that it has, and to be left out.
     """
-    rows = []
     with evaluating(network):
-        for patient in patients:
+        for batch in batches:
             features = [
-                network.encode_where(i, values, patient.present[:, i])
-                for i, values in enumerate(patient.inputs)
+                network.encode_where(i, values, batch.present[:, i])
+                for i, values in enumerate(batch.inputs)
             ]
-            scores = [_score(network, task, features, patient, subset) for subset in subsets]
-            rows.append(torch.stack(scores).cpu())
-    return torch.stack(rows) if rows else torch.empty(0, len(subsets), outputs)
+            for subset in subsets.to(batch.present.device):
+                served = (subset <= batch.present).all(dim=1)
+                available = torch.where(served[:, None], subset, batch.present)
+                logits = network.decode(network.generate(features, available))
+                yield batch, served.cpu(), logits.float()
 
 
-def _score(
-    network: nn.Module,
-    task: Task,
-    features: list[Pyramid | None],
-    patient: Batch,
-    subset: Tensor,
+def subset_scores(
+    network: AnySubsetNet, task: Task, batches: Iterable[Batch], subsets: Tensor, outputs: int
 ) -> Tensor:
-    available = subset.to(patient.present.device)[None]
-    served = bool((available <= patient.present).all())
-    # A patient who lacks the contrasts is scored with all he has, only to be left out.
-    rows = available if served else patient.present
-    score = task.score(network.decode(network.generate(features, rows)).float(), patient.target)[0]
-    return score if served else torch.full_like(score, torch.nan)
+    """(samples, S, R); NaN for subsets that a sample lacks."""
+    rows = [
+        task.score(logits, batch.target).cpu().float().where(served[:, None], torch.nan)
+        for batch, served, logits in subset_logits(network, batches, subsets)
+    ]
+    count = len(subsets)
+    each = [torch.stack(rows[i : i + count], dim=1) for i in range(0, len(rows), count)]
+    return torch.cat(each) if each else torch.empty(0, count, outputs)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from metakd_training.config import Crops
+from metakd_training.config.segmentation import Crops
 from metakd_training.data.chance import Chance
 
 

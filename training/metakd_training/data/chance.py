@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,10 +19,9 @@ class Chance:
     """
 
     def __init__(self, *key: int | str, device: torch.device | None = None) -> None:
-        digest = hashlib.sha256(repr(key).encode()).digest()
-        seed, noise_seed = (int.from_bytes(part, "big") for part in (digest[:7], digest[7:14]))
+        noise_seed = seed_of(*key, "noise")
         self.device = device or torch.device("cpu")
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed_of(*key))
         self._noise = torch.Generator(self.device).manual_seed(noise_seed)
 
     def happens(self, probability: float) -> bool:
@@ -43,3 +43,26 @@ class Chance:
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers on the device."""
         return torch.randn(shape, generator=self._noise, device=self.device)
+
+
+def seed_of(*key: int | str) -> int:
+    """A seed that follows from the key; another key, an unrelated seed."""
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:7], "big")
+
+
+_BLOCK = 64
+
+
+def rows(numbers: Sequence[int], columns: int, *key: int | str) -> Tensor:
+    """(B, columns) numbers from 0 to 1, for samples that are too many for a `Chance` each.
+
+    A sample's row follows from the key and its number alone, whatever the others are.
+    """
+    blocks, block = (torch.tensor(numbers) // _BLOCK).unique(return_inverse=True)
+    table = torch.cat(
+        [
+            Chance(*key, "rows", each).numbers(0, 1, _BLOCK * columns).view(_BLOCK, columns)
+            for each in blocks.tolist()
+        ]
+    )
+    return table[block * _BLOCK + torch.tensor(numbers) % _BLOCK]

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from metakd_training.config import Crops
+from metakd_training.config.segmentation import Crops
 from metakd_training.data.augment import random_crop
 from metakd_training.data.chance import Chance
 from metakd_training.data.patients import Patient
 from metakd_training.methods.method import Batch
 from metakd_training.subsets import SubsetSampler
+
+
+@dataclass(frozen=True)
+class DrawnPatients:
+    """Sample numbers and the patient each takes; crops are still to be cut.
+
+    Attributes:
+        purpose: keeps the numbers of training and of held-out samples apart.
+    """
+
+    samples: Sequence[tuple[int, Patient]]
+    purpose: str
 
 
 class Draws(Dataset[tuple[int, Patient]]):
@@ -39,25 +52,28 @@ class Draws(Dataset[tuple[int, Patient]]):
         pool = self.pools[1] if second else self.pools[0]
         return number, pool[chance.below(len(pool))]
 
+    def together(self, samples: Sequence[tuple[int, Patient]]) -> DrawnPatients:
+        """What a batch is made of."""
+        return DrawnPatients(samples, self.purpose)
+
 
 def make_batch(
-    drawn: Sequence[tuple[int, Patient]],
+    drawn: DrawnPatients,
     crops: Crops,
     sampler: SubsetSampler,
     *,
     step: int,
     seed: int,
-    purpose: str,
     device: torch.device,
 ) -> Batch:
     """Crops of the patients drawn, augmented on the device, each with a subset of its contrasts."""
     samples = []
-    for number, patient in drawn:
-        chance = Chance(seed, purpose, "crop", number, device=device)
+    for number, patient in drawn.samples:
+        chance = Chance(seed, drawn.purpose, "crop", number, device=device)
         images, regions = (
             part.to(device, non_blocking=True) for part in (patient.images, patient.regions)
         )
-        available = sampler.draw(step, patient.present, chance.generator)
+        (available,) = sampler.draw(step, patient.present[None], chance.numbers(0, 1, 1))
         samples.append((*random_crop(images, regions, crops, chance), patient.present, available))
     images, regions, present, available = (torch.stack(part) for part in zip(*samples, strict=True))
     return Batch(_by_contrast(images), regions, present.to(device), available.to(device))

@@ -16,7 +16,7 @@ from typing import Any
 
 from metakd.cases import Case, find_cases
 
-from metakd_training.config import Data
+from metakd_training.config.segmentation import Data
 
 Lists = dict[str, list[Case]]
 """The cases of each list of a split."""

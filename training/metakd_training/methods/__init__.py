@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from metakd_training.config import DropoutSettings, LCKDSettings, MetaKDSettings
+from metakd_training.config.sections import DropoutSettings, LCKDSettings, MetaKDSettings
 from metakd_training.methods.dropout import Dropout
 from metakd_training.methods.lckd import LCKD
 from metakd_training.methods.metakd import LogitTeacher, MetaKD

@@ -70,7 +70,7 @@ def pairwise(
 
 
 def _flat(values: Tensor) -> Tensor:
-    """(B, P, …) as (B, P, places); features without places, as classifiers have, are one."""
+    """(B, P, …) as (B, P, places); features without places, (B, C), have one."""
     return values.reshape(*values.shape[:2], -1)
 
 

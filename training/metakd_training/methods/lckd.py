@@ -1,4 +1,4 @@
-"""LCKD: the best modalities, elected on held-out patients, teach the others.
+"""LCKD: the best modalities, elected on held-out samples, teach the others.
 
 Learnable Cross-modal Knowledge Distillation, arXiv 2310.01035.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metakd_training.config import LCKDSettings
+from metakd_training.config.sections import LCKDSettings
 from metakd_training.methods.distillation import chosen_scales, pairwise, whole
 from metakd_training.methods.method import Batch, Method, Pyramid, Surroundings, Task
 
@@ -20,8 +20,8 @@ class LCKD(Method):
               \| \mathrm{sg}(f_i) - f_j \|_1, \quad
               T = \bigcup_r \arg\max_i \; \mathrm{score}_r(\{i\})
 
-    with the score of modality i alone on output r, on patients that the network is not trained on
-    (the papers' code elects on patients that it does train on).
+    with the score of modality i alone on output r, on samples that the network is not trained on
+    (the papers' code elects on samples that it does train on).
 
     Attributes:
         scores: (N, R) of the last election.

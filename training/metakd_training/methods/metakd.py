@@ -1,4 +1,4 @@
-"""MetaKD: pairwise distillation, weighted by importance that is learned on held-out patients.
+"""MetaKD: pairwise distillation, weighted by importance that is learned on held-out samples.
 
 Meta-learned Modality-weighted Knowledge Distillation, arXiv 2405.07155.
 """
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metakd_training.config import MetaKDSettings
+from metakd_training.config.sections import MetaKDSettings
 from metakd_training.methods.distillation import chosen_scales, pairwise, whole
 from metakd_training.methods.method import Batch, Method, Pyramid, Surroundings, Task
 
 LogitTeacher = Callable[[Batch], Tensor]
-"""A batch → the logits of a frozen network that sees everything the patients have."""
+"""A batch → the logits of a frozen network that sees everything the samples have."""
 
 
 class MetaKD(Method):
@@ -28,13 +28,13 @@ class MetaKD(Method):
     .. math::
         \theta^* &= \arg\min_\theta \; L_{task} + \alpha \sum_{i \ne j}
                     \frac{w_i}{w_j} \| \mathrm{sg}(f_i) - f_j \|_1 \\
-        w^* &= \arg\min_w \; L_{task}\bigl(\zeta(w \odot f);\ \text{held-out patients}\bigr)
+        w^* &= \arg\min_w \; L_{task}\bigl(\zeta(w \odot f);\ \text{held-out samples}\bigr)
 
     The outer step is of first order, as in the paper's code, or differentiates through one inner
     step of gradient descent (`MetaKDSettings.unrolled`).
 
     Attributes:
-        logits: (P, N), of which w comes; P is 1, or the number of outputs (`per_region`). Not
+        logits: (P, N), of which w comes; P is 1, or the number of outputs (`per_output`). Not
             trained by the inner level.
     """
 
@@ -51,7 +51,7 @@ class MetaKD(Method):
     ) -> None:
         super().__init__(network, task, full_pass=full_pass)
         self.settings, self.teacher = settings, teacher
-        rows = outputs if settings.per_region else 1
+        rows = outputs if settings.per_output else 1
         self.logits = nn.Parameter(torch.zeros(rows, modalities), requires_grad=False)
         self.optimizer = torch.optim.Adam(
             [self.logits], lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -83,13 +83,13 @@ class MetaKD(Method):
         total = weights.new_zeros(())
         for scale in chosen_scales(features, self.settings.scales):
             some = next(f for f in scale if f is not None)
-            region = self.settings.per_region
+            each_output = self.settings.per_output
             total = total + pairwise(
                 scale,
                 teachers=batch.present if self.settings.teachers == "all" else batch.available,
                 students=batch.available,
                 coefficients=weights[:, :, None] / weights[:, None, :],
-                parts=self.task.parts(batch.target, some) if region else whole(some),
+                parts=self.task.parts(batch.target, some) if each_output else whole(some),
                 distance=self.settings.distance,
             )
         return total
@@ -108,7 +108,7 @@ class MetaKD(Method):
             losses.append(loss)
         self._tell_network()
         weights = {
-            f"importance/{part}/{n}" if self.settings.per_region else f"importance/{n}": weight
+            f"importance/{part}/{n}" if self.settings.per_output else f"importance/{n}": weight
             for part, row in enumerate(self.importance.tolist())
             for n, weight in enumerate(row)
         }
@@ -150,7 +150,7 @@ class MetaKD(Method):
     def held_out_loss(self, batch: Batch) -> Tensor:
         """The task's loss with every modality's features scaled by its importance.
 
-        From all that the patients have: of a single modality, no other weight could be learned.
+        From all that the samples have: of a single modality, no other weight could be learned.
         """
         batch = replace(batch, available=batch.present)
         features = self.encode(batch)
@@ -158,7 +158,7 @@ class MetaKD(Method):
         for part, weights in enumerate(self.importance):
             logits = self.decode(scale_by_importance(features, weights), batch.available)
             each = self.task.loss(logits, batch.target)
-            losses.append(each[:, part] if self.settings.per_region else each)
+            losses.append(each[:, part] if self.settings.per_output else each)
         return torch.stack(losses).mean()
 
     @torch.no_grad()
@@ -197,7 +197,7 @@ def scale_by_importance(
 
 @contextmanager
 def still_statistics(network: nn.Module) -> Iterator[None]:
-    """Let held-out patients leave no trace in the running statistics of the normalisation."""
+    """Let held-out samples leave no trace in the running statistics of the normalisation."""
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
     before = [norm.momentum for norm in norms]
     for norm in norms:

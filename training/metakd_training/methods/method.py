@@ -22,7 +22,7 @@ class Batch:
     Attributes:
         inputs: of each of the N modalities, (B, …).
         target: what the task's loss compares with, (B, …).
-        present: (B, N) booleans, what the patient has.
+        present: (B, N) booleans, what each sample has.
         available: (B, N) booleans, the part of it that the network may use.
     """
 
@@ -42,7 +42,7 @@ class Task(Protocol):
         """(B, R): how far logits are from a teacher's."""
 
     def score(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(B, R): how good, in 0 to 1: Dice, accuracy."""
+        """(B, R): how good, in 0 to 1."""
 
     def parts(self, target: Tensor, features: Tensor) -> Tensor:
         """(B, R, …): where each output's truth lies, at the features' resolution."""
@@ -56,8 +56,8 @@ class Surroundings:
         step: steps made so far.
         learning_rate: that the network's last step had.
         batch: that the network's last step had.
-        held_out: number → a batch of patients that the network is never trained on.
-        validate: subsets (S, N) → mean scores (S, R) on the held-out patients.
+        held_out: number → a batch of samples that the network is never trained on.
+        validate: subsets (S, N) → mean scores (S, R) on the held-out samples.
         average: a tensor → its mean over the processes of the run.
     """
 
@@ -73,8 +73,8 @@ class Method(nn.Module):
     """Learns the task from the available modalities; what else it does, its subclasses say.
 
     Args:
-        network: with `encode_where`, `generate`, `decode`, as `metakd.network.MetaKDNet`.
-        full_pass: learn from everything the patient has as well, in the same step.
+        network: with `encode_where`, `generate`, `decode`, as `metakd.any_subset.AnySubsetNet`.
+        full_pass: learn from everything the sample has as well, in the same step.
     """
 
     def __init__(self, network: nn.Module, task: Task, *, full_pass: bool) -> None:

@@ -1,0 +1,99 @@
+"""Settings of segmentation runs: patients, crops, the network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from metakd_training.config.sections import (
+    Count,
+    Positive,
+    Probability,
+    RunConfig,
+    Section,
+    Side,
+)
+
+
+class Cohort(Section):
+    """A folder of patients, or a JSON or CSV list of them, as `metakd.cases.find_cases` reads it.
+
+    Attributes:
+        labels: convention of its truth, a key of `metakd.regions.CONVENTIONS`; by file name and
+            content when left out.
+    """
+
+    path: str
+    labels: str | None = None
+
+
+class Data(Section):
+    """Who is trained on.
+
+    Attributes:
+        split: JSON file of lists of case names; ``train`` is trained on.
+        held_out: patients taken out of ``train``, for the outer level, for elections and to choose
+            the best checkpoint; the split's own list ``held_out`` when left out.
+        phantoms: synthetic studies to train on beside the patients.
+        phantom_share: the part of all draws that takes a phantom.
+        spacing: of the network's grid, mm.
+        cache: folder of prepared patients, keyed by the content of their files and the settings.
+        in_memory: keep prepared patients in memory (about 40 MB each at 1 mm).
+        workers: processes that read prepared patients from the cache.
+    """
+
+    cohorts: tuple[Cohort, ...]
+    split: str
+    held_out: tuple[str, ...] | None = None
+    phantoms: Count = 0
+    phantom_share: Probability = 0.15
+    spacing: Positive = 1.0
+    cache: str = "runs/cache"
+    in_memory: bool = True
+    workers: Count = 0
+
+
+class Crops(Section):
+    """What a sample is.
+
+    Attributes:
+        size: sides in voxels (slices, rows, columns).
+        tumour_share: part of the crops whose centre lies in the tumour.
+        augment: deform and recolour; crops alone without.
+    """
+
+    size: tuple[Side, Side, Side]
+    tumour_share: Probability = 2 / 3
+    augment: bool = True
+
+
+class Network(Section):
+    """Arguments of `metakd.network.MetaKDNet`."""
+
+    channels: tuple[Side, ...] = (16, 32, 64, 96)
+    decoder_channels: tuple[Side, ...] = (32, 32, 64, 96)
+
+
+class SegmentationConfig(RunConfig):
+    """A run that segments."""
+
+    task: Literal["segmentation"] = "segmentation"
+    data: Data
+    crops: Crops
+    network: Network = Network()
+
+    @property
+    def inputs(self) -> object:
+        """What the network sees; another run's network is of use here if its inputs are equal."""
+        return f"{self.data.spacing} mm"
+
+    @model_validator(mode="after")
+    def _fits(self) -> SegmentationConfig:
+        """Each scale of the network halves the grid."""
+        scales, widths = len(self.network.channels), len(self.network.decoder_channels)
+        if scales != widths:
+            raise ValueError(f"network: {scales} channels, but {widths} decoder_channels")
+        if any(side % 2**scales for side in self.crops.size):
+            raise ValueError(f"crops.size: {self.crops.size} are not multiples of {2**scales}")
+        return self

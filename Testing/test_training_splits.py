@@ -116,7 +116,7 @@ def test_a_list_that_the_split_lacks_is_refused_with_those_it_has():
     ],
 )
 def test_a_drawn_split_has_its_shares_and_keeps_patients_together(write_split, seed, shares, sizes):
-    split = make_split(cases(*TIME_POINTS), shares, seed)
+    split = make_split([*TIME_POINTS], shares, seed)
     assert list(split) == list(shares)
     assert [len(names) for names in split.values()] == sizes
     assert read_split(write_split(split)) == split  # which refuses a patient in two lists
@@ -125,14 +125,14 @@ def test_a_drawn_split_has_its_shares_and_keeps_patients_together(write_split, s
 
 def test_a_drawn_split_depends_on_the_seed_alone():
     shares = {"train": 0.5, "val": 0.5}
-    split = make_split(cases(*TIME_POINTS), shares, 1)
-    assert make_split(cases(*reversed(TIME_POINTS)), shares, 1) == split
-    assert make_split(cases(*TIME_POINTS), shares, 2) != split
+    split = make_split([*TIME_POINTS], shares, 1)
+    assert make_split([*reversed(TIME_POINTS)], shares, 1) == split
+    assert make_split([*TIME_POINTS], shares, 2) != split
 
 
 def test_a_drawn_split_is_the_same_on_every_machine():
     names = [f"P{number}" for number in range(6)]
-    split = make_split(cases(*names), {"train": 4, "val": 2}, 1)
+    split = make_split([*names], {"train": 4, "val": 2}, 1)
     assert split == {"train": ["P0", "P3", "P4", "P5"], "val": ["P1", "P2"]}
 
 
@@ -152,12 +152,12 @@ def test_a_drawn_split_is_the_same_on_every_machine():
 )
 def test_shares_that_cannot_be_had_are_refused(shares, wrong):
     with pytest.raises(ValueError, match=wrong):
-        make_split(cases(*TIME_POINTS), shares, 1)
+        make_split([*TIME_POINTS], shares, 1)
 
 
 def test_a_split_of_cases_that_share_a_name_is_refused():
     with pytest.raises(ValueError, match="more than one case named P1"):
-        make_split(cases("P1", "P2", "P1"), {"train": 1.0}, 1)
+        make_split(["P1", "P2", "P1"], {"train": 1.0}, 1)
 
 
 def test_the_shared_split_names_cases_that_are_there(shared_data):

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from metakd.cases import find_cases
@@ -14,6 +15,7 @@ from metakd_training import runs
 from metakd_training.compare import compare
 from metakd_training.config import read_config
 from metakd_training.config.segmentation import SegmentationConfig
+from metakd_training.config.tables import CohortData
 from metakd_training.data.splits import make_split
 from metakd_training.evaluate import evaluate_run
 from metakd_training.export import (
@@ -30,6 +32,7 @@ from metakd_training.launch import Launch
 def main() -> None:
     """Run the command line; bad input ends it with one line that says what to do."""
     arguments = _parse()
+    warnings.showwarning = _warn
     try:
         arguments.run(arguments)
     except (ValueError, OSError) as error:
@@ -93,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
 
     split = commands.add_parser("split", help="draw a fixed split, by patient")
-    split.add_argument("cohorts", type=Path, nargs="+", metavar="COHORT", help="folders or lists")
+    split.add_argument("cohorts", type=Path, nargs="+", metavar="COHORT",
+                       help="folders or lists; the YAML of a cohort in tables")  # fmt: skip
     split.add_argument(
         "--shares",
         nargs="+",
@@ -104,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     split.add_argument("--seed", type=int, default=1)
     split.add_argument("--output", type=Path, required=True, help="the JSON file")
     split.set_defaults(run=_split)
+
+    cohort = commands.add_parser("cohort", help="write a generated cohort in ADNI's layout")
+    cohort.add_argument("--patients", type=int, default=600)
+    cohort.add_argument("--seed", type=int, default=1)
+    cohort.add_argument("--output", type=Path, required=True, help="a new folder")
+    cohort.set_defaults(run=_cohort)
     return parser
 
 
@@ -201,11 +211,37 @@ def _split(arguments: argparse.Namespace) -> None:
         if key in shares or not amount.replace(".", "", 1).isdigit():
             raise ValueError(f"--shares {share}: give each list once, as train=0.7 or train=280")
         shares[key] = int(amount) if amount.isdigit() else float(amount)
-    cases = [case for path in arguments.cohorts for case in find_cases(path)]
-    lists = make_split(cases, shares, arguments.seed)
+    names = [name for path in arguments.cohorts for name in _names(path)]
+    lists = make_split(names, shares, arguments.seed)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")
     print(f"{arguments.output}: " + ", ".join(f"{k} {len(v)}" for k, v in lists.items()))
+
+
+def _names(cohort: Path) -> list[str]:
+    """Who is in a folder or list of patients, or in the cohort of a configuration."""
+    if cohort.suffix not in (".yaml", ".yml"):
+        return [case.name for case in find_cases(cohort)]
+    data = getattr(read_config(cohort), "data", None)
+    if not isinstance(data, CohortData):
+        raise ValueError(f"{cohort}: has no cohort in tables to split")
+    from metakd_training.data.cohort import read_classes
+
+    return list(read_classes(data.subjects, Path(data.folder)))
+
+
+def _cohort(arguments: argparse.Namespace) -> None:
+    from metakd_training.data.adni_phantom import CohortSettings, write_cohort
+
+    if arguments.output.exists() and any(arguments.output.iterdir()):
+        raise ValueError(f"{arguments.output}: is not empty; choose a new folder")
+    write_cohort(arguments.output, arguments.patients, arguments.seed, CohortSettings())
+    print(arguments.output)
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    """One line, without the place in the code that `warnings` would add."""
+    print(f"metakd-train: warning: {message}", file=sys.stderr)
 
 
 _CHECKPOINTS = {"last": runs.LAST, "best": runs.BEST}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,4 +38,17 @@ def crossed_interval(values: Array) -> Array:
         values[random.integers(seeds, size=seeds)][:, random.integers(samples, size=samples)].mean()
         for _ in range(RESAMPLES)
     ]
+    return np.percentile(means, [2.5, 97.5])
+
+
+def nested_interval(values: Sequence[Array]) -> Array:
+    """As `crossed_interval`, where each seed has samples of its own, (samples,) each."""
+    if len(values) < 2 or min(map(len, values)) < 2:
+        return np.full(2, np.nan)
+    random = np.random.default_rng(0)
+    means = []
+    for _ in range(RESAMPLES):
+        chosen = [values[i] for i in random.integers(len(values), size=len(values))]
+        means.append(np.mean([one[random.integers(len(one), size=len(one))].mean()
+                              for one in chosen]))  # fmt: skip
     return np.percentile(means, [2.5, 97.5])

@@ -61,11 +61,15 @@ class Volume(Section):
     Attributes:
         files: pattern of the files, ``{name}`` stands for the sample.
         size: slices, rows, columns that volumes are resampled to.
+        scaled: to mean 0 and deviation 1 where they are not 0: each ``alone``, as scans need it,
+            or ``together``, all by the training samples' mean and deviation, where their values
+            mean something, as volumes of tissue do.
     """
 
     kind: Literal["volume"]
     files: str
     size: tuple[Side, Side, Side]
+    scaled: Literal["alone", "together"] = "alone"
     channels: tuple[Side, ...] = (8, 16, 32, 64)
 
 

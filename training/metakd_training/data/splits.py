@@ -107,12 +107,12 @@ def choose(
 
 
 def make_split(
-    cases: Iterable[Case], shares: Mapping[str, float], seed: int
+    case_names: Iterable[str], shares: Mapping[str, float], seed: int
 ) -> dict[str, list[str]]:
     """Lists of case names, drawn by patient: all time points of one stay together.
 
     Args:
-        cases: in any order; it does not matter.
+        case_names: in any order; it does not matter.
         shares: for each list its fraction of the patients, together at most 1, or for each list
             its count of patients, an int. Who is left over is in no list.
         seed: another seed is another split.
@@ -120,7 +120,7 @@ def make_split(
     Raises `ValueError` for shares that are neither, exceed the patients or leave a list without
     any, and for two cases of one name.
     """
-    names = Counter(case.name for case in cases)
+    names = Counter(case_names)
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
         raise ValueError(f"more than one case named {_text(repeated)}; rename the others")

@@ -3,14 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := demo/phantom_1005
 
-.PHONY: demo test lint bench bench-train results screenshots
+.PHONY: demo test lint bench bench-train results avmnist cohort screenshots
 .DEFAULT_GOAL := demo
 
 # The stamp makes set-up happen once; after it nothing here touches the network.
 .venv/ready: pyproject.toml training/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
-	    --constraint constraints.txt --editable '.[dev]' --editable training
+	    --constraint constraints.txt --editable '.[dev]' --editable 'training[classification]'
 	@touch $@
 
 # A synthetic patient, not one of those trained on, of whom only T1c and FLAIR were acquired.
@@ -53,3 +53,11 @@ results: .venv/ready
 	$(COMPARE) --seeds 1 2 3 --name methods $(METHODS:%=$(COMPARED)/%.yaml)
 	$(COMPARE) --seeds 1 --list held_out --name options_held_out $(OPTIONS:%=$(COMPARED)/%.yaml)
 	$(COMPARE) --seeds 1 --name options $(OPTIONS:%=$(COMPARED)/%.yaml)
+
+# The classification tables of training/RESULTS.md, with five seeds each.
+AVMNIST ?= ../shared/data/avmnist
+avmnist: .venv/ready
+	$(BIN)/python training/results/avmnist.py --data $(AVMNIST)
+
+cohort: .venv/ready
+	$(BIN)/python training/results/cohort.py

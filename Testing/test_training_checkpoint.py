@@ -7,6 +7,7 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from metakd_training.config.segmentation import SegmentationConfig
 from safetensors.torch import save
 
 SPLIT = {"train": ["P1", "P2"], "held_out": ["P3"], "val": []}
+SAMPLES = SimpleNamespace(split=SPLIT, fingerprint="of their values")
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def git_revision():
 
 def test_a_run_records_its_settings_and_where_it_came_from(config, tmp_path):
     folder = tmp_path / "runs" / "first"
-    runs.begin(folder, config, SPLIT, FABRIC)
+    runs.begin(folder, config, SAMPLES, FABRIC)
     assert read_config(folder / "config.yaml") == config
     record = json.loads((folder / "run.json").read_text("utf-8"))
     assert (record["seed"], record["split"]) == (42, SPLIT)
@@ -222,49 +224,53 @@ def test_a_run_records_its_settings_and_where_it_came_from(config, tmp_path):
 
 
 def test_a_second_run_in_a_folder_is_refused(config, tmp_path):
-    runs.begin(tmp_path / "run", config, SPLIT, FABRIC)
+    runs.begin(tmp_path / "run", config, SAMPLES, FABRIC)
     for other in (config, changed(config, seed=43)):
         with pytest.raises(ValueError, match=r"run: holds a run; add --resume"):
-            runs.check(tmp_path / "run", other, SPLIT, 1, resume=False)
+            runs.check(tmp_path / "run", other, SAMPLES, 1, resume=False)
 
 
 def test_a_run_is_not_resumed_with_other_settings_which_are_named(config, tmp_path):
-    runs.begin(tmp_path / "run", config, SPLIT, FABRIC)
+    runs.begin(tmp_path / "run", config, SAMPLES, FABRIC)
     method = config.method.model_copy(update={"alpha": 0.5})
     other = changed(config, steps=9, method=method)
     with pytest.raises(ValueError, match=r"run: .*alpha was 0\.1, is 0\.5, steps was 5, is 9\)"):
-        runs.check(tmp_path / "run", other, SPLIT, 1, resume=True)
+        runs.check(tmp_path / "run", other, SAMPLES, 1, resume=True)
 
 
 def test_a_run_is_not_resumed_with_other_patients(config, tmp_path):
-    runs.begin(tmp_path / "run", config, SPLIT, FABRIC)
+    runs.begin(tmp_path / "run", config, SAMPLES, FABRIC)
     with pytest.raises(ValueError, match="run: the split has changed"):
-        runs.check(tmp_path / "run", config, {**SPLIT, "train": ["someone else"]}, 1, resume=True)
+        others = SimpleNamespace(split={**SPLIT, "train": ["someone else"]}, fingerprint="")
+        runs.check(tmp_path / "run", config, others, 1, resume=True)
+    changed = SimpleNamespace(split=SPLIT, fingerprint="of other values")
+    with pytest.raises(ValueError, match="files of the samples have changed"):
+        runs.check(tmp_path / "run", config, changed, 1, resume=True)
 
 
 def test_a_resumed_run_keeps_the_record_of_its_beginning(config, tmp_path):
-    runs.begin(tmp_path, config, SPLIT, FABRIC)
+    runs.begin(tmp_path, config, SAMPLES, FABRIC)
     (tmp_path / runs.RECORD).write_text('{"split": "as it was"}')
-    runs.begin(tmp_path, config, SPLIT, FABRIC)
+    runs.begin(tmp_path, config, SAMPLES, FABRIC)
     assert json.loads((tmp_path / runs.RECORD).read_text()) == {"split": "as it was"}
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_new_folder_is_free_for_a_run_and_is_not_made_yet(config, tmp_path, resume):
-    runs.check(tmp_path / "new", config, SPLIT, 1, resume=resume)
-    runs.check(tmp_path, config, SPLIT, 1, resume=resume)
+    runs.check(tmp_path / "new", config, SAMPLES, 1, resume=resume)
+    runs.check(tmp_path, config, SAMPLES, 1, resume=resume)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_is_resumed_with_its_own_settings(config, tmp_path):
     for _ in range(2):
-        runs.check(tmp_path, config, SPLIT, 1, resume=True)
-        runs.begin(tmp_path, config, SPLIT, FABRIC)
+        runs.check(tmp_path, config, SAMPLES, 1, resume=True)
+        runs.begin(tmp_path, config, SAMPLES, FABRIC)
     assert read_config(tmp_path / "config.yaml") == config
 
 
 def test_the_network_of_a_run_has_its_averaged_weights(config, tmp_path):
-    runs.begin(tmp_path, config, SPLIT, FABRIC)
+    runs.begin(tmp_path, config, SAMPLES, FABRIC)
     torch.manual_seed(3)
     last, best = (MetaKDNet(**config.network.model_dump()) for _ in range(2))
     for network, file in ((last, runs.LAST), (best, runs.BEST)):
@@ -278,6 +284,6 @@ def test_the_network_of_a_run_has_its_averaged_weights(config, tmp_path):
 
 
 def test_a_run_without_a_checkpoint_is_refused_by_name(config, tmp_path):
-    runs.begin(tmp_path, config, SPLIT, FABRIC)
+    runs.begin(tmp_path, config, SAMPLES, FABRIC)
     with pytest.raises(ValueError, match=r"last\.safetensors: not a readable checkpoint"):
         runs.segmentation_network(tmp_path)

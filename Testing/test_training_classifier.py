@@ -4,6 +4,8 @@ import ast
 import csv
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import metakd_training.methods
@@ -26,14 +28,14 @@ from metakd_training.config.classification import (
 from metakd_training.config.sections import Subsets
 from metakd_training.data.warp import CHANCES, warped
 from metakd_training.fit import Run, fit
-from metakd_training.intervals import crossed_interval, interval, nested_interval
+from metakd_training.intervals import crossed_interval, interval_over_seeds
 from metakd_training.launch import Launch
 from metakd_training.predictions import metric_intervals, metrics
 from metakd_training.subsets import SubsetSampler, all_subsets
 from metakd_training.tasks import make_workload
 from metakd_training.tasks.classification import Classification
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*alone gives the class:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*alone tells:UserWarning")
 CPU = Launch("cpu", 1)
 KINDS = {
     "picture": Image(kind="image"),
@@ -294,27 +296,27 @@ def test_what_cannot_be_said_is_not_said():
     assert np.isnan(metric_intervals(np.array([0]), two[:1])["accuracy"]).all()
 
 
-def test_an_interval_over_seeds_and_samples_is_wider_when_seeds_differ():
+def coverage(draw, interval_of, repeats=400):
+    """How often an interval holds the true mean, 0."""
     random = np.random.default_rng(0)
-    samples = random.normal(0, 1, (1, 400))
-    alike = np.repeat(samples, 5, axis=0)
-    apart = alike + np.array([-1, -0.5, 0, 0.5, 1])[:, None]
-    widths = [np.diff(crossed_interval(values)).item() for values in (alike, apart)]
-    assert widths[0] == pytest.approx(np.diff(interval(samples[0])).item(), rel=0.15)
-    assert widths[1] > 3 * widths[0]
-    assert np.isnan(crossed_interval(alike[:1])).all()
+    ends = np.array([interval_of(draw(random)) for _ in range(repeats)])
+    return ((ends[:, 0] <= 0) & (ends[:, 1] >= 0)).mean()
 
 
-def test_an_interval_over_seeds_with_samples_of_their_own_counts_both():
-    random = np.random.default_rng(0)
-    values = [random.normal(mean, 1, count) for mean, count in ((0, 300), (0, 350), (0, 400))]
-    low, high = nested_interval(values)
-    assert low < np.mean([one.mean() for one in values]) < high
-    # Three seeds of 350 samples: their mean has a standard error of 1 / √1050, and the seeds' own.
-    assert 0.8 < (high - low) / 2 / (1.96 / 1050**0.5) < 2.0
-    apart = [one + 2 * i for i, one in enumerate(values)]
-    assert np.diff(nested_interval(apart)) > 5 * (high - low)
-    assert np.isnan(nested_interval(values[:1])).all()
+@pytest.mark.parametrize("between_seeds", [0.0, 0.5, 5.0])
+def test_an_interval_over_seeds_and_samples_holds_the_mean_as_often_as_it_says(between_seeds):
+    def draw(random):
+        samples = random.normal(0, 1, (1, 60)) + random.normal(0, 1, (5, 60))
+        return samples + between_seeds * random.normal(0, 1, (5, 1))
+
+    assert 0.93 <= coverage(draw, crossed_interval) <= 0.995
+    assert np.isnan(crossed_interval(np.zeros((1, 9)))).all()
+
+
+def test_an_interval_over_seeds_holds_the_mean_as_often_as_it_says():
+    found = coverage(lambda random: random.normal(0, 1, 5), interval_over_seeds)
+    assert 0.93 <= found <= 0.97
+    assert np.isnan(interval_over_seeds(np.zeros(1))).all()
 
 
 # Whole runs
@@ -377,6 +379,19 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_weights(method, folder, tmp_
     for name, value in whole["average"].items():
         assert torch.equal(value, parts["average"][name]), name
     assert whole["curve"] == parts["curve"]
+
+
+def test_two_processes_learn_what_one_learns_with_the_double_batch(folder, tmp_path):
+    changes = ["network.dropout=0", "steps=12", "validate_every=6", "subsets.full_pass=false"]
+    for name, batch, devices in (("one", 8, 1), ("two", 4, 2)):
+        command = [sys.executable, "-m", "metakd_training.cli", "fit", folder / "metakd.yaml",
+                   *changes, f"optimiser.batch={batch}", "--output", tmp_path / name,
+                   "--accelerator", "cpu", "--devices", devices]  # fmt: skip
+        subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    one, two = (load_state(tmp_path / name / runs.LAST) for name in ("one", "two"))
+    for name, value in one["average"].items():
+        torch.testing.assert_close(two["average"][name], value, rtol=1e-4, atol=1e-5)
+    assert one["curve"] == two["curve"]
 
 
 def test_all_methods_are_compared_side_by_side_by_several_processes(folder, tmp_path):

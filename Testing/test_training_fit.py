@@ -239,7 +239,7 @@ def test_a_run_leaves_its_record_checkpoints_and_events(config, tmp_path):
     assert {"loss/task", "Dice WT/mean", "Dice ET/T1c + FLAIR", "importance/FLAIR"} <= set(
         tags["scalars"]
     )
-    assert set(tags["images"]) == {"slice/all", "slice/one alone"}
+    assert set(tags["images"]) == {"slice/all contrasts", "slice/one contrast"}
     assert len(events.Scalars("importance/FLAIR")) == 2
 
 

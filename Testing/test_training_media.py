@@ -295,6 +295,19 @@ def test_a_volume_of_the_size_is_scored_where_it_is_not_0(write_image):
     assert torch.allclose(read[0][inside], torch.from_numpy(expected).float(), atol=1e-4)
 
 
+def test_a_volume_that_shrinks_much_keeps_no_detail_as_noise(write_image):
+    """A fine chessboard on a coarse ramp: the ramp is what a coarse grid can show."""
+    side = np.arange(32)
+    board = (side[:, None, None] + side[:, None] + side) % 2
+    ramp = np.broadcast_to(side, (32, 32, 32)).astype(np.float32) + 5
+    size = Volume(kind="volume", files="{name}.nii.gz", size=(8, 8, 8))
+    plain = read_volume(write_image("plain.nii.gz", as_image(ramp)), size)
+    noisy = read_volume(write_image("noisy.nii.gz", as_image(ramp + 20 * board)), size)
+    inside = (slice(None), slice(1, -1), slice(1, -1), slice(1, -1))
+    assert (noisy - plain)[inside].abs().max() < 0.1
+    assert (plain[0, 4, 4].diff() > 0.2).all()
+
+
 def test_a_volume_of_another_size_covers_the_same_extent(write_image):
     array = np.random.default_rng(1).uniform(1, 2, (8, 12, 16)).astype(np.float32)
     read = read_volume(write_image("one.nii.gz", as_image(array)), VOLUME)[0]

@@ -70,17 +70,26 @@ def make_encoder(modality: Modality, shape: Sequence[int], features: int) -> nn.
         body = _strided_convolutions(modality.channels)
     else:
         body = _hidden_layers(shape[0], modality.widths)
-    with torch.no_grad():
-        length = body(torch.zeros(1, *shape)).shape[1]
+    try:
+        with torch.no_grad():
+            length = body(torch.zeros(1, *shape)).shape[1]
+    except RuntimeError as error:  # nothing is left of the picture to pool
+        sizes = "×".join(map(str, shape[1:]))
+        raise ValueError(f"channels {modality.channels}: too many scales for {sizes}") from error
     return nn.Sequential(*body, nn.Linear(length, features))
 
 
 def _pooled_convolutions(channels: Sequence[int]) -> nn.Sequential:
-    """LeNet-5's: 5×5, ReLU, maximum over 2×2; then its first hidden layer of 120 units."""
+    """LeNet-5's: 5×5, maximum over 2×2, ReLU; then its first hidden layer of 120 units.
+
+    The maximum before the ReLU is the same as after it, on a quarter of the numbers; with channels
+    last PyTorch needs a quarter less time.
+    """
     layers: list[nn.Module] = []
     for inner, outer in itertools.pairwise([1, *channels]):
-        layers += [nn.Conv2d(inner, outer, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(120), nn.ReLU())
+        layers += [nn.Conv2d(inner, outer, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()]
+    convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.LazyLinear(120), nn.ReLU())
 
 
 def _strided_convolutions(channels: Sequence[int]) -> nn.Sequential:

@@ -32,6 +32,8 @@ from metakd_training.launch import Launch
 def main() -> None:
     """Run the command line; bad input ends it with one line that says what to do."""
     arguments = _parse()
+    warnings.simplefilter("ignore")  # what libraries tell their developers
+    warnings.filterwarnings("always", module="metakd")
     warnings.showwarning = _warn
     try:
         arguments.run(arguments)
@@ -197,6 +199,7 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _note_unfinished(arguments: argparse.Namespace) -> None:
+    runs.stored_config(arguments.run_folder)  # is it a run at all?
     words = runs.unfinished(arguments.run_folder)
     if words:
         print(f"metakd-train: warning: {arguments.run_folder} {words}", file=sys.stderr)

@@ -13,11 +13,13 @@ from metakd_training import runs
 from metakd_training.config import Config, differences, read_config
 from metakd_training.figures import methods_figure
 from metakd_training.intervals import Array, interval
+from metakd_training.markdown import table
 from metakd_training.measure import measure
 from metakd_training.parallel import in_parallel
 from metakd_training.subsets import subset_names
 from metakd_training.tasks import make_workload
 from metakd_training.tasks.workload import Workload
+from metakd_training.words import listed
 
 _MAY_DIFFER = ("method.", "subsets.")
 
@@ -116,7 +118,7 @@ def _check_unique(
 def _check(configs: Mapping[str, Config], workload: Workload, key: str) -> None:
     """Find what would only fail, or mislead, after hours."""
     if not workload.split.get(key):
-        raise ValueError(f"the list {key} is missing or empty in the split")
+        raise ValueError(f"the list {key} is missing or empty; there are {listed(workload.split)}")
     (first, reference), *others = configs.items()
     for other, config in others:
         changed = differences(reference, config)
@@ -160,11 +162,6 @@ def _shown(workload: Workload) -> dict[str, int]:
     return {workload.outputs[i] or workload.metric: i for i in reversed(places)}
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _means_table(contenders: Sequence[Contender], outputs: Mapping[str, int]) -> str:
     rows = []
     for c in contenders:
@@ -174,7 +171,7 @@ def _means_table(contenders: Sequence[Contender], outputs: Mapping[str, int]) ->
             for i in outputs.values()
         ]
         rows.append([c.name, *cells])
-    return "**Mean over the subsets**\n\n" + _table(["", *outputs], rows)
+    return "**Mean over the subsets**\n\n" + table(["", *outputs], rows)
 
 
 def _deviation(values: Array) -> str:
@@ -193,7 +190,7 @@ def _differences_table(contenders: Sequence[Contender], outputs: Mapping[str, in
                        for i in outputs.values())]
         )  # fmt: skip
     title = f"**Difference from {first.name}, paired by sample and seed**\n\n"
-    return title + _table(["", *outputs], rows)
+    return title + table(["", *outputs], rows)
 
 
 def _subsets_table(
@@ -208,7 +205,7 @@ def _subsets_table(
             low, high = interval(values)
             cells.append(f"{values.mean():.2f} [{low:.2f}, {high:.2f}]" if len(values) else "–")
         rows.append([name, *cells])
-    return f"**{output}**\n\n" + _table(["subset", *(c.name for c in contenders)], rows)
+    return f"**{output}**\n\n" + table(["subset", *(c.name for c in contenders)], rows)
 
 
 def _importance_table(
@@ -224,6 +221,5 @@ def _importance_table(
             learned = f"{weights.mean():.3f}{_deviation(weights)}"
             rows.append([c.name, modality, learned, *(f"{alone[p]:.2f}" for p in outputs.values())])
     head = ["", "modality", "importance", *(f"{output} alone" for output in outputs)]
-    return "**Importance weights (mean 1) and the score of each modality alone**\n\n" + _table(
-        head, rows
-    )
+    title = "**Importance weights (mean 1) and the score of each modality alone**\n\n"
+    return title + table(head, rows)

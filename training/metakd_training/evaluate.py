@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from metakd_training import runs
 from metakd_training.config.segmentation import SegmentationConfig
-from metakd_training.data.splits import read_lists
 from metakd_training.export import UNRELEASED, make_card, write_package
 from metakd_training.figures import contrasts_figure
+from metakd_training.tasks.segmentation_workload import SegmentationWorkload
+from metakd_training.words import listed
 
 
 def evaluate_run(
@@ -41,12 +42,12 @@ def evaluate_run(
 
     Raises `ValueError` and `metakd.study.StudyError`.
     """
-    lists = read_lists(config.data)
-    if not lists.get(key):
-        raise ValueError(f"{config.data.split}: the list {key} is missing or empty")
-    runs.check_split(run, {name: [case.name for case in cases] for name, cases in lists.items()})
+    workload = SegmentationWorkload(config)
+    if not workload.split.get(key):
+        raise ValueError(f"{run}: has no list {key}, only {listed(workload.split)}")
+    runs.check_samples(run, workload)
     model = _as_used(run, config, checkpoint, description)
-    cases = lists[key]
+    cases = workload.lists[key]
     output.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(cases) * len(SUBSETS), unit="", leave=False, disable=None) as bar:
         scores = evaluate(

@@ -18,6 +18,7 @@ from metakd_training.config.classification import ClassificationConfig
 from metakd_training.figures import subsets_figure
 from metakd_training.predictions import METRICS, Predictions, metric_intervals, metrics, predict
 from metakd_training.tasks.classification_workload import ClassificationWorkload
+from metakd_training.words import listed
 
 
 def evaluate_classifier(
@@ -40,8 +41,8 @@ def evaluate_classifier(
     """
     workload = ClassificationWorkload(config)
     if not workload.split.get(key):
-        raise ValueError(f"the list {key} is missing or empty in the split")
-    runs.check_split(run, workload.split)
+        raise ValueError(f"{run}: has no list {key}, only {listed(workload.split)}")
+    runs.check_samples(run, workload)
     network = runs.trained_network(run, workload.network(), checkpoint)
     predictions = predict(network, workload, key, choose_device(device))
     found = summary(predictions)
@@ -81,10 +82,9 @@ def as_csv(predictions: Predictions) -> str:
     writer = csv.writer(text, lineterminator="\n")
     classes = predictions.classes
     writer.writerow(["sample", "subset", "truth", "found", *(f"p({c})" for c in classes)])
-    served = np.isfinite(predictions.probabilities).all(axis=2)
     names = [name for name, _, _ in predictions.by_subset()]
     for i, name in enumerate(predictions.names):
-        for s in np.flatnonzero(served[:, i]):
+        for s in np.flatnonzero(predictions.served[:, i]):
             p = predictions.probabilities[s, i]
             truth, found = classes[predictions.labels[i]], classes[p.argmax()]
             writer.writerow([name, names[s], truth, found, *(f"{v:.4f}" for v in p)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -32,17 +33,25 @@ from metakd_training.tasks.workload import Drawn, Workload
 from metakd_training.validate import evaluating, subset_scores
 
 
-def fit(config: Config, folder: Path, launch: Launch, *, resume: bool) -> None:
-    """Carry out a run, or go on with it. Raises `ValueError` for what is wrong, before step one."""
-    workload = make_workload(config)
+def fit(
+    config: Config, folder: Path, launch: Launch, *, resume: bool, workload: Workload | None = None
+) -> None:
+    """Carry out a run, or go on with it.
+
+    Args:
+        workload: the configuration's own, if there is one already.
+
+    Raises `ValueError` for what is wrong, before step one.
+    """
+    workload = workload or make_workload(config)
     fabric = make_fabric(launch, config.precision)
-    runs.check(folder, config, workload.split, fabric.world_size, resume=resume)
+    runs.check(folder, config, workload, fabric.world_size, resume=resume)
     run = Run(config, folder, fabric, workload)
     run.load_data()
     if resume:
         run.resume()
     if fabric.is_global_zero:
-        runs.begin(folder, config, workload.split, fabric)
+        runs.begin(folder, config, workload, fabric)
     fabric.barrier()
     run.fit()
 
@@ -106,6 +115,7 @@ class Run:
             due = last or self.step % config.save_every == 0
             if numbers or due or self.step % config.log_every == 0:
                 averaged = self._averaged({**losses, **numbers})
+                self._refuse_divergence(averaged["loss"])
                 bar.set_postfix_str(f"loss {averaged['loss']:.3f}", refresh=False)
                 if board:
                     board.numbers(self.step, averaged)
@@ -119,6 +129,14 @@ class Run:
         bar.close()
         if board:
             board.close()
+
+    def _refuse_divergence(self, loss: float) -> None:
+        """Rather than train on, and save, what is lost."""
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"{self.folder}: the loss is {loss} at step {self.step}; lower "
+                "optimiser.learning_rate or method.alpha, or set optimiser.clip"
+            )
 
     def _time_left(self) -> float:
         return self.seconds / 60 * (self.config.steps / self.step - 1)
@@ -255,25 +273,15 @@ class Run:
                 self.sampler.learn(means.nanmean(dim=1))
                 overall = float(sums[0].sum() / sums[1].sum())
         if board:
-            self._draw_pictures(board)
+            with torch.no_grad(), evaluating(self.average.module), self.fabric.autocast():
+                pictures = self.workload.pictures(self.average.module, self.fabric.device)
+            for name, picture in pictures.items():
+                board.picture(self.step, name, picture)
             runs.write_whole(self.folder / runs.CURVE, json.dumps(self.curve) + "\n")
         # Of equals the later, which has learned longer.
         if overall >= self.best:
             self.best = overall
             self.save(runs.BEST)
-
-    @torch.no_grad()
-    def _draw_pictures(self, board: Board) -> None:
-        batch = next(iter(self.workload.whole("held_out", self.fabric.device)))
-        everything = batch.present
-        single = torch.zeros_like(everything)
-        single[torch.arange(len(single)), everything.float().argmax(dim=1)] = True
-        with evaluating(self.average.module), self.fabric.autocast():
-            for name, available in (("all", everything), ("one alone", single)):
-                logits = self.average.module.predict(batch.inputs, available)
-                picture = self.workload.picture(batch, logits)
-                if picture is not None:
-                    board.picture(self.step, name, picture)
 
     def _logit_teacher(self) -> LogitTeacher | None:
         settings = self.config.method

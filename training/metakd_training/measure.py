@@ -30,9 +30,9 @@ def measure(
     """
     workload = make_workload(config)
     if (run / runs.LAST).exists() and not runs.unfinished(run):
-        runs.check(run, config, workload.split, 1, resume=True)
+        runs.check(run, config, workload, 1, resume=True)
     else:
-        fit(config, run, Launch(accelerator, 1), resume=run.exists())
+        fit(config, run, Launch(accelerator, 1), resume=run.exists(), workload=workload)
     stored = run / f"scores_{key}_{Path(checkpoint).stem}.json"
     if stored.exists():
         known: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from metakd.any_subset import AnySubsetNet
 from sklearn.metrics import f1_score, roc_auc_score
@@ -25,21 +26,21 @@ class Predictions:
 
     Attributes:
         labels: (n,) the right class of K.
-        probabilities: (S, n, K); NaN for subsets that a sample lacks.
+        served: (S, n) booleans, who has all modalities of the subset.
+        probabilities: (S, n, K); of who is not served they mean nothing.
     """
 
     names: tuple[str, ...]
     modalities: tuple[str, ...]
     classes: tuple[str, ...]
     labels: Array
+    served: npt.NDArray[np.bool_]
     probabilities: Array
 
     def by_subset(self) -> Iterator[tuple[str, Array, Array]]:
         """Name of each subset, labels and probabilities of the samples that have it."""
-        for name, probabilities in zip(
-            subset_names(self.modalities), self.probabilities, strict=True
-        ):
-            served = np.isfinite(probabilities).all(axis=1)
+        names = subset_names(self.modalities)
+        for name, served, probabilities in zip(names, self.served, self.probabilities, strict=True):
             yield name, self.labels[served], probabilities[served]
 
 
@@ -48,18 +49,19 @@ def predict(
 ) -> Predictions:
     """Classify the samples of a list of the split from every subset of their modalities."""
     subsets = all_subsets(len(workload.modalities))
-    rows: list[list[torch.Tensor]] = [[] for _ in subsets]
-    found = subset_logits(network.to(device), workload.whole(key, device), subsets)
-    for place, (_, served, logits) in enumerate(found):
-        probabilities = logits.softmax(dim=1).double().cpu()
-        rows[place % len(subsets)].append(probabilities.where(served[:, None], torch.nan))
+    found = list(subset_logits(network.to(device), workload.whole(key, device), subsets))
+    # Batch by batch, all subsets of each.
+    by_subset = [found[place :: len(subsets)] for place in range(len(subsets))]
+    served = [torch.cat([has for _, has, _ in each]) for each in by_subset]
+    logits = [torch.cat([one.cpu() for _, _, one in each]) for each in by_subset]
     samples = workload.samples
     return Predictions(
         tuple(workload.split[key]),
         workload.modalities,
         samples.classes,
         samples.labels[torch.tensor(samples.lists[key])].numpy(),
-        torch.stack([torch.cat(row) for row in rows]).numpy(),
+        torch.stack(served).numpy(),
+        torch.stack(logits).double().softmax(dim=2).numpy(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,18 +17,22 @@ from metakd.network import MetaKDNet
 from metakd_training.checkpoint import load_state
 from metakd_training.config import Config, as_yaml, differences, read_config
 from metakd_training.config.segmentation import SegmentationConfig
+from metakd_training.tasks.workload import Workload
 
 CONFIG, RECORD = "config.yaml", "run.json"
 LAST, BEST = "last.safetensors", "best.safetensors"
 CURVE = "curve.json"
 _PACKAGES = ("metakd", "metakd-training", "torch", "monai", "numpy", "SimpleITK",
-             "lightning-fabric", "safetensors")  # fmt: skip
+             "lightning-fabric", "safetensors", "scipy", "pandas", "scikit-learn",
+             "librosa")  # fmt: skip
 
 
 Split = dict[str, list[str]]
 
 
-def check(folder: Path, config: Config, split: Split, processes: int, *, resume: bool) -> None:
+def check(
+    folder: Path, config: Config, workload: Workload, processes: int, *, resume: bool
+) -> None:
     """Raise `ValueError` when the folder holds another run, or one that is not to be resumed."""
     stored = folder / CONFIG
     if not stored.exists():
@@ -39,17 +43,21 @@ def check(folder: Path, config: Config, split: Split, processes: int, *, resume:
     if changed:
         words = ", ".join(f"{name} was {a!r}, is {b!r}" for name, (a, b) in changed.items())
         raise ValueError(f"{folder}: holds a run with other settings ({words})")
-    check_split(folder, split)
+    check_samples(folder, workload)
     before = _read_record(folder).get("processes", processes)
     if before != processes:
         raise ValueError(f"{folder}: was begun by {before} processes, not {processes}; its samples "
                          "are numbered by them")  # fmt: skip
 
 
-def check_split(folder: Path, split: Split) -> None:
-    """Raise `ValueError` unless a run's lists of patients are those of its split file still."""
-    if _read_record(folder)["split"] != split:
+def check_samples(folder: Path, workload: Workload) -> None:
+    """Raise `ValueError` unless a run's samples are those that it began with still."""
+    record = _read_record(folder)
+    if record["split"] != workload.split:
         raise ValueError(f"{folder}: the split has changed since this run began; begin another")
+    if record.get("samples") != workload.fingerprint:
+        raise ValueError(f"{folder}: files of the samples have changed since this run began: "
+                         "values, classes or columns are others; begin another")  # fmt: skip
 
 
 def check_teacher(folder: Path, config: Config, split: Split) -> None:
@@ -59,18 +67,21 @@ def check_teacher(folder: Path, config: Config, split: Split) -> None:
     if leaked:
         raise ValueError(f"{folder}: this teacher was trained on {', '.join(leaked)}, who is not "
                          "among this run's training samples")  # fmt: skip
-    theirs = read_config(folder / CONFIG)
-    if theirs.inputs != config.inputs:
-        raise ValueError(f"{folder}: this teacher's inputs are {theirs.inputs}, not this run's "
-                         f"{config.inputs}")  # fmt: skip
+    theirs = stored_config(folder)
+    changed = differences(theirs, config)
+    other = [name for name in changed if name.startswith(config.of_the_network)]
+    if not other and theirs.order != config.order:
+        other = ["the order of modalities or classes"]
+    if other:
+        raise ValueError(f"{folder}: this teacher differs from this run in {', '.join(other)}")
 
 
-def begin(folder: Path, config: Config, split: Split, fabric: Fabric) -> None:
+def begin(folder: Path, config: Config, workload: Workload, fabric: Fabric) -> None:
     """Make a run's folder and write down what the run is; as it began, if it is resumed."""
     if (folder / CONFIG).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    record = json.dumps(_record(config, split, fabric), indent=2) + "\n"
+    record = json.dumps(_record(config, workload, fabric), indent=2) + "\n"
     (folder / RECORD).write_text(record, encoding="utf-8")
     # Last and whole: with it the folder is a run.
     write_whole(folder / CONFIG, as_yaml(config))
@@ -97,18 +108,27 @@ def _read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _record(config: Config, split: Split, fabric: Fabric) -> dict[str, Any]:
+def _record(config: Config, workload: Workload, fabric: Fabric) -> dict[str, Any]:
     device = fabric.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "seed": config.seed,
         "git_revision": _git_revision(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": dict(filter(None, map(_installed, _PACKAGES))),
         "device": f"{device.type} {name}".strip(),
         "processes": fabric.world_size,
-        "split": split,
+        "split": workload.split,
+        "samples": workload.fingerprint,
     }
+
+
+def _installed(name: str) -> tuple[str, str] | None:
+    """Name and version of a package; some are for classification alone."""
+    try:
+        return name, version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _git_revision() -> str | None:

@@ -7,8 +7,10 @@ it a run of every method. Weights are those of the best validation on the held-o
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,18 @@ import numpy as np
 from metakd_training import runs
 from metakd_training.config import Config, read_config
 from metakd_training.data.adni_phantom import CohortSettings, write_cohort
-from metakd_training.intervals import Array, nested_interval
+from metakd_training.intervals import Array, interval_over_seeds
+from metakd_training.markdown import table
 from metakd_training.measure import measure
 from metakd_training.parallel import in_parallel
 from metakd_training.subsets import all_subsets, subset_names
 
 CONFIG = Path(__file__).parents[1] / "configs" / "adni_generated.yaml"
-METHODS = ("dropout", "lckd", "metakd")
+METHODS = {
+    "dropout": ["method.name=dropout"],
+    "lckd": ["method.name=lckd", "method.every=50"],
+    "metakd": [],
+}
 PATIENTS = 1200
 SETTINGS = CohortSettings(lists=(0.15, 0.5))
 STRONG = "biospecimen"
@@ -36,9 +43,7 @@ def main() -> None:
     parser.add_argument("changes", nargs="*", metavar="key=value", help="settings to change")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        folder = arguments.output / f"seed{seed}"
-        if not (folder / "split.json").exists():  # it is written last
-            write_cohort(folder, PATIENTS, seed, SETTINGS)
+        _make_cohort(arguments.output / f"seed{seed}", seed)
     calls = [
         (_config(arguments.output, method, seed, arguments.changes),
          arguments.output / "runs" / method / f"seed{seed}")
@@ -53,8 +58,18 @@ def main() -> None:
     print(text)
 
 
+def _make_cohort(folder: Path, seed: int) -> None:
+    """Write a cohort unless it is there; refuse one that was made otherwise."""
+    record, told = folder / "made.json", json.dumps([PATIENTS, seed, asdict(SETTINGS)])
+    if not record.exists():
+        write_cohort(folder, PATIENTS, seed, SETTINGS)
+        record.write_text(told, encoding="utf-8")  # last, when all is there
+    elif record.read_text(encoding="utf-8") != told:
+        raise SystemExit(f"{folder}: was made with other settings; remove {folder.parent}")
+
+
 def _config(output: Path, method: str, seed: int, changes: Sequence[str]) -> Config:
-    told = [f"data.folder={output / f'seed{seed}'}", f"seed={seed}", f"method.name={method}"]
+    told = [f"data.folder={output / f'seed{seed}'}", f"seed={seed}", *METHODS[method]]
     return read_config(CONFIG, [*told, *changes])
 
 
@@ -95,13 +110,13 @@ def _tables(of: Mapping[str, Sequence[Mapping[str, Any]]], modalities: list[str]
     ]
     return [
         f"{len(weights)} cohorts, a run each; accuracy in %, ± standard deviation over the cohorts",
-        _table(["", *groups], rows),
-        "**Difference from dropout**, paired by patient and cohort, [95 % interval over both]",
-        _table(["", *groups], gains),
+        table(["", *groups], rows),
+        "**Difference from dropout**, paired by patient and cohort, [95 % interval over cohorts]",
+        table(["", *groups], gains),
         "**Every subset**",
-        _table(["subset", *scores], each),
+        table(["subset", *scores], each),
         f"**Importance weights of metakd** (mean 1): {_ranking(weights, modalities)}",
-        _table(["modality", "importance", "accuracy alone"], told),
+        table(["modality", "importance", "accuracy alone"], told),
     ]
 
 
@@ -118,11 +133,11 @@ def _accuracy(values: Sequence[Array]) -> str:
 
 
 def _gain(values: Sequence[Array], baseline: Sequence[Array]) -> str:
-    apart = [100 * (one - other) for one, other in zip(values, baseline, strict=True)]
-    measured = [one[np.isfinite(one)] for one in apart]
-    low, high = nested_interval(measured)
-    mean = np.mean([one.mean() for one in measured])
-    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+    """Paired; each cohort has patients of its own, so the interval over cohorts covers both."""
+    pairs = zip(values, baseline, strict=True)
+    each = np.array([100 * np.nanmean(one - other) for one, other in pairs])
+    low, high = interval_over_seeds(each)
+    return f"{each.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _ranking(weights: Array, modalities: Sequence[str]) -> str:
@@ -133,11 +148,6 @@ def _ranking(weights: Array, modalities: Sequence[str]) -> str:
             & (order[:, 1] == modalities.index("image"))).sum()  # fmt: skip
     return (f"{STRONG}, the strong one, is first in {first} of {len(weights)} cohorts, and image, "
             f"the medium one, second as well in {both}")  # fmt: skip
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class AVMNIST(Section):
     folder: str
     rare: Literal["image", "sound"] = "sound"
     share: Probability = 1.0
-    held_out: Fraction = 0.1
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     pairing: int = 1
     cache: str = "runs/cache"
 
@@ -138,9 +138,18 @@ class ClassificationConfig(RunConfig):
     network: ClassifierSettings = ClassifierSettings()
 
     @property
-    def inputs(self) -> object:
-        """What the network sees; another run's network is of use here if its inputs are equal."""
-        return list(self.modalities)
+    def of_the_network(self) -> tuple[str, ...]:
+        """Beginnings of the settings that another run's network has to share to be of use here.
+
+        Where the samples come from, too: lists of the same names may hold other samples.
+        """
+        return ("task", "network.", "modalities.", "data.source", "data.pairing", "data.subjects")
+
+    @property
+    def order(self) -> list[str]:
+        """Names in whose order the network has its inputs and outputs."""
+        classes = [] if isinstance(self.data, AVMNIST) else self.data.subjects.classes.values()
+        return [*self.modalities, *classes]
 
     @model_validator(mode="after")
     def _kinds_fit(self) -> ClassificationConfig:

@@ -54,12 +54,25 @@ def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+class _Once(yaml.SafeLoader):
+    """Refuses a name that stands twice in a section: one of its values would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {str(name) for name in names if names.count(name) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{', '.join(sorted(twice))} stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = path.resolve()
     if path in above:
         raise ValueError(f"{path}: is its own base")
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.load(path.read_text(encoding="utf-8"), _Once)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML ({_one_line(error)})") from error
     if not isinstance(settings, dict):
@@ -112,14 +125,22 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+_WORDS = {
+    "extra_forbidden": "no such setting",
+    "union_tag_invalid": "'{tag}' is none of {expected_tags}",
+    "union_tag_not_found": "says not which of its kinds it is (task, source, kind or name)",
+    "tuple_type": "should be a list; write [ ] around it",
+}
+"""pydantic's kinds of problems, where its own words do not help."""
+
+
 def _in_words(error: ValidationError, settings: dict[str, Any]) -> str:
     """Every problem in one line: the setting's dotted name and what is wrong with it."""
     problems = []
     for detail in error.errors():
         place = _place(detail["loc"], settings)
-        message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
-            message = "no such setting"
+        message = _WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+        message = message.format_map({"expected_tags": "", "tag": "", **detail.get("ctx", {})})
         problems.append(f"{place}: {message}" if place else message)
     return "; ".join(problems)
 

@@ -84,9 +84,14 @@ class SegmentationConfig(RunConfig):
     network: Network = Network()
 
     @property
-    def inputs(self) -> object:
-        """What the network sees; another run's network is of use here if its inputs are equal."""
-        return f"{self.data.spacing} mm"
+    def of_the_network(self) -> tuple[str, ...]:
+        """Beginnings of the settings that another run's network has to share to be of use here."""
+        return ("task", "network.", "data.spacing")
+
+    @property
+    def order(self) -> list[str]:
+        """Names in whose order the network has its inputs and outputs; fixed for all."""
+        return []
 
     @model_validator(mode="after")
     def _fits(self) -> SegmentationConfig:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from metakd_training.words import listed
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,25 @@ class Samples:
     classes: tuple[str, ...]
     lists: Mapping[str, Sequence[int]]
 
+    def counts(self) -> str:
+        """How many samples of each list have each modality, a line a list."""
+        lines = []
+        for key, places in self.lists.items():
+            has = self.present[torch.tensor(places)].sum(dim=0).tolist()
+            each = ", ".join(f"{name} {n}" for name, n in zip(self.inputs, has, strict=True))
+            lines.append(f"{key}: {len(places)} samples; {each}")
+        return "\n".join(lines)
+
+    def fingerprint(self) -> str:
+        """A digest of all that a run learns from and is scored on: other samples, another one."""
+        digest = hashlib.sha256(repr((self.names, self.classes, list(self.inputs))).encode())
+        for part in (self.present, self.labels, *self.inputs.values()):
+            digest.update(part.contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
     def check(self, source: str) -> None:
         """Raise `ValueError` for what no run could learn from; `source` is where it comes from."""
-        for key in ("train", "held_out"):
+        for key in dict.fromkeys(("train", "held_out", *self.lists)):
             if not self.lists.get(key):
                 raise ValueError(f"{source}: the list {key} is missing or empty")
         self._refuse_leaks(source)
@@ -40,17 +60,25 @@ class Samples:
         known = torch.bincount(self.labels[train], minlength=len(self.classes))
         unknown = [name for name, count in zip(self.classes, known, strict=True) if not count]
         if unknown:
-            raise ValueError(f"{source}: the list train has no sample of class {_text(unknown)}")
+            raise ValueError(f"{source}: the list train has no sample of class {listed(unknown)}")
         for key, places in self.lists.items():
             having = self.present[torch.tensor(places)]
-            if key == "train":
-                for name, has in zip(self.inputs, having.any(dim=0), strict=True):
-                    if not has:
-                        raise ValueError(f"{source}: no training sample has {name}; leave it out "
-                                         "of modalities")  # fmt: skip
+            lacking = [n for n, has in zip(self.inputs, having.any(dim=0), strict=True) if not has]
+            if lacking and key == "train":
+                raise ValueError(f"{source}: no training sample has {listed(lacking)}; leave it "
+                                 "out of modalities")  # fmt: skip
+            if lacking:
+                self._warn(source, key, f"no sample has {listed(lacking)}")
+            if len(self.labels[torch.tensor(places)].unique()) == 1:
+                self._warn(source, key, "all samples are of one class")
             nothing = [self.names[places[i]] for i in (~having.any(dim=1)).nonzero().flatten()]
             if nothing:
-                raise ValueError(f"{source}: {_text(nothing)} ({key}) have no modality at all")
+                raise ValueError(f"{source}: {listed(nothing)} ({key}) have no modality at all")
+
+    @staticmethod
+    def _warn(source: str, key: str, what: str) -> None:
+        lost = "weights and weights' choice" if key == "held_out" else "scores"
+        warnings.warn(f"{source}: list {key}: {what}; its {lost} say little", stacklevel=3)
 
     def _refuse_leaks(self, source: str) -> None:
         place: dict[int, str] = {}
@@ -79,9 +107,4 @@ def standardised(sounds: Tensor, over: Tensor) -> Tensor:
         return sounds
     chosen = sounds[over]
     mean = chosen.mean(dim=(0, 3), keepdim=True)
-    return (sounds - mean) / chosen.std(dim=(0, 3), keepdim=True).clamp_min(1e-6)
-
-
-def _text(names: Sequence[str], most: int = 8) -> str:
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
+    return (sounds - mean) / chosen.std(dim=(0, 3), keepdim=True, correction=0).clamp_min(1e-6)

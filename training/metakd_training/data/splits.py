@@ -17,6 +17,7 @@ from typing import Any
 from metakd.cases import Case, find_cases
 
 from metakd_training.config.segmentation import Data
+from metakd_training.words import listed
 
 Lists = dict[str, list[Case]]
 """The cases of each list of a split."""
@@ -92,17 +93,17 @@ def choose(
     places, or when two of the list's cases have one name.
     """
     if key not in split:
-        raise ValueError(f"the split has no list '{key}', only {_text(split)}")
+        raise ValueError(f"the split has no list '{key}', only {listed(split)}")
     found = defaultdict(list)
     for case in cases:
         found[case.name].append(case)
-    looked = f"in {_text(map(str, places))}"
+    looked = f"in {listed(map(str, places))}"
     missing = [name for name in split[key] if name not in found]
     if missing:
-        raise ValueError(f"{key}: no case named {_text(missing)} {looked}")
+        raise ValueError(f"{key}: no case named {listed(missing)} {looked}")
     repeated = [name for name in split[key] if len(found[name]) > 1]
     if repeated:
-        raise ValueError(f"{key}: more than one case named {_text(repeated)} {looked}")
+        raise ValueError(f"{key}: more than one case named {listed(repeated)} {looked}")
     return [found[name][0] for name in split[key]]
 
 
@@ -123,7 +124,7 @@ def make_split(
     names = Counter(case_names)
     repeated = [name for name, count in names.items() if count > 1]
     if repeated:
-        raise ValueError(f"more than one case named {_text(repeated)}; rename the others")
+        raise ValueError(f"more than one case named {listed(repeated)}; rename the others")
     of_patient = defaultdict(list)
     for name in names:
         of_patient[patient_of(name)].append(name)
@@ -174,7 +175,7 @@ def _refuse_repeated(path: Path, lists: Mapping[str, Sequence[str]]) -> None:
             places[name].append(key)
     repeated = [f"{name} ({', '.join(keys)})" for name, keys in places.items() if len(keys) > 1]
     if repeated:
-        raise ValueError(f"{path}: stand twice: {_text(repeated)}; keep each case in one list")
+        raise ValueError(f"{path}: stand twice: {listed(repeated)}; keep each case in one list")
 
 
 def _refuse_leaks(path: Path, lists: Mapping[str, Sequence[str]]) -> None:
@@ -189,11 +190,5 @@ def _refuse_leaks(path: Path, lists: Mapping[str, Sequence[str]]) -> None:
     ]
     if leaked:
         raise ValueError(
-            f"{path}: patients in two lists: {_text(leaked)}; keep all their cases in one"
+            f"{path}: patients in two lists: {listed(leaked)}; keep all their cases in one"
         )
-
-
-def _text(names: Iterable[str], most: int = 8) -> str:
-    listed = list(names)
-    more = [f"and {len(listed) - most} more"] if len(listed) > most else []
-    return ", ".join(listed[:most] + more)

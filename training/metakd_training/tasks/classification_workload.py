@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from metakd.any_subset import AnySubsetNet
 from torch import Tensor
 
 from metakd_training.classifier import ClassifierNet
@@ -54,6 +56,7 @@ class ClassificationWorkload:
             key: [self.samples.names[place] for place in places]
             for key, places in self.samples.lists.items()
         }
+        self.fingerprint = self.samples.fingerprint()
 
     def network(self) -> ClassifierNet:
         shapes = {name: values.shape[1:] for name, values in self.samples.inputs.items()}
@@ -61,7 +64,8 @@ class ClassificationWorkload:
         return ClassifierNet(config.modalities, shapes, len(self.samples.classes), config.network)
 
     def prepare(self) -> None:
-        """Nothing is left: samples are checked when they are read."""
+        """Say what there is; samples are checked when they are read."""
+        print(self.samples.counts(), file=sys.stderr)
 
     def load(self) -> None:
         """Nothing is left: samples are small enough to be read at once."""
@@ -111,8 +115,9 @@ class ClassificationWorkload:
             target = self.samples.labels[some].to(device)
             yield Batch(self._inputs(some, device), target, present, present)
 
-    def picture(self, batch: Batch, logits: Tensor) -> None:
-        """There is none."""
+    def pictures(self, network: AnySubsetNet, device: torch.device) -> dict[str, Tensor]:
+        """There are none."""
+        return {}
 
     def _inputs(self, places: Tensor, device: torch.device) -> list[Tensor]:
         return [values[places].to(device) for values in self.samples.inputs.values()]

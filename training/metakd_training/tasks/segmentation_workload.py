@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import torch
+from metakd.any_subset import AnySubsetNet
 from metakd.cases import Case
 from metakd.contrasts import CONTRASTS
 from metakd.network import MetaKDNet
@@ -34,6 +35,7 @@ class SegmentationWorkload:
     modalities = tuple(contrast.label for contrast in CONTRASTS)
     outputs = tuple(region.value for region in REGIONS)
     metric = "Dice"
+    fingerprint = None
 
     def __init__(self, config: SegmentationConfig) -> None:
         self.config = config
@@ -93,8 +95,15 @@ class SegmentationWorkload:
         patients = self.pools[key]
         return (whole_patient(patients[i], device) for i in range(first, len(patients), every))
 
-    def picture(self, batch: Batch, logits: Tensor) -> Tensor:
-        return slice_picture(batch, logits)
+    def pictures(self, network: AnySubsetNet, device: torch.device) -> dict[str, Tensor]:
+        """Of the first held-out patient, from all its contrasts and from one alone."""
+        patient = next(self.whole("held_out", device))
+        single = torch.zeros_like(patient.present)
+        single[0, int(patient.present[0].float().argmax())] = True
+        return {
+            name: slice_picture(patient, network.predict(patient.inputs, available))
+            for name, available in (("all contrasts", patient.present), ("one contrast", single))
+        }
 
     def _everyone(self) -> Patients:
         return self._prepared([case for cases in self.lists.values() for case in cases])

@@ -24,6 +24,8 @@ class Workload(Protocol):
         outputs: names of what is scored, R; one empty name if there is just one.
         metric: of the scores, in a word.
         split: list → names of its samples; ``train`` and ``held_out`` at least.
+        fingerprint: of the samples' values, where a change of them would go unnoticed; `None`
+            where they are known by the content of their files anyway.
     """
 
     task: Task
@@ -31,6 +33,7 @@ class Workload(Protocol):
     outputs: tuple[str, ...]
     metric: str
     split: dict[str, list[str]]
+    fingerprint: str | None
 
     def network(self) -> AnySubsetNet:
         """A new network."""
@@ -62,5 +65,5 @@ class Workload(Protocol):
             share: (k, n) for the k-th of n processes' part of them.
         """
 
-    def picture(self, batch: Batch, logits: Tensor) -> Tensor | None:
-        """(3, H, W) in 0 to 1 of the first sample of `whole`; `None` where there is none."""
+    def pictures(self, network: AnySubsetNet, device: torch.device) -> dict[str, Tensor]:
+        """What a network in evaluation mode makes of a held-out sample: (3, H, W) in 0 to 1."""

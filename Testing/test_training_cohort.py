@@ -297,9 +297,7 @@ def test_a_table_that_nobody_in_training_is_in_is_named(cohort, tested_alone):
     kept = [line for line in lines[1:] if tested_alone and line.split()[1] not in train]
     kept.append("1 somebody_else " + " ".join(["1"] * (len(lines[0].split()) - 2)))
     (cohort / "genetic" / "ADNI.raw").write_text("\n".join([lines[0], *kept]))
-    match = (
-        r"no column of genetic/\*\.raw differs" if tested_alone else r"ADNI\.raw, column IID: names"
-    )
+    match = r"ADNI\.raw: no training sample is" if tested_alone else r"ADNI\.raw, column IID: names"
     with pytest.raises(ValueError, match=match):
         load(adni(cohort))
 
@@ -317,6 +315,93 @@ def test_one_file_is_one_sample_s(cohort, modality, match):
     shutil.copy(first, first.with_name(first.stem + "_b.nii"))
     with pytest.raises(ValueError, match=match):
         load(adni(cohort, f'modalities.image.files="{modality}"'))
+
+
+def scan_of(cohort, name):
+    return next(cohort.glob(f"image/{name}_*"))
+
+
+def train_with_scans(cohort):
+    return [n for n in split_of(cohort)["train"] if any(cohort.glob(f"image/{n}_*"))]
+
+
+@pytest.mark.filterwarnings("ignore:.*column")
+def test_a_file_of_two_samples_is_refused(cohort):
+    short, long = train_with_scans(cohort)[:2]
+    for path in cohort.glob("image/*"):
+        path.rename(path.with_name(path.name.replace(long, f"{short}_b").replace(".nii", "_x.nii")))
+    change(cohort, "DXSUM", lambda r: r | {"PTID": f"{short}_b"} if r["PTID"] == long else r)
+    spoil_split(
+        cohort,
+        lambda split: split.update(
+            train=[f"{short}_b" if name == long else name for name in split["train"]]
+        ),
+    )
+    with pytest.raises(ValueError, match=rf": {short} has .*, {short}_b_.*; keep one, or make"):
+        load(adni(cohort))
+    next(p for p in cohort.glob(f"image/{short}_*") if f"{short}_b" not in p.name).unlink()
+    both = rf"image/\{{name\}}_\*\.nii\*: {short}(_b)? and {short}(_b)? both have {short}_b_"
+    with pytest.raises(ValueError, match=both):
+        load(adni(cohort))
+
+
+@pytest.mark.filterwarnings("ignore:.*column")
+def test_a_copy_of_a_scan_is_refused(cohort):
+    tested = next(n for n in split_of(cohort)["test"] if any(cohort.glob(f"image/{n}_*")))
+    trained = train_with_scans(cohort)[3]
+    shutil.copy(scan_of(cohort, trained), scan_of(cohort, tested))
+    match = f"image/{tested}_.*: {trained} and {tested} have the same content of image"
+    with pytest.raises(ValueError, match=match):
+        load(adni(cohort))
+
+
+@pytest.mark.filterwarnings("ignore:.*column")
+@pytest.mark.parametrize(("kind", "match"), [("link", "is a link to gone"), ("dir", "is a folder")])
+def test_a_scan_that_is_no_file_does_not_count_as_absent(cohort, kind, match):
+    path = scan_of(cohort, train_with_scans(cohort)[0])
+    path.unlink()
+    if kind == "link":
+        path.symlink_to("gone")
+    else:
+        path.mkdir()
+    with pytest.raises(ValueError, match=f"{path.name}: {match}"):
+        load(adni(cohort))
+
+
+def test_codes_of_no_class_are_told_with_those_that_are_there(cohort):
+    change(cohort, "DXSUM", lambda row: row | {"DIAGNOSIS": "ABC"[int(row["DIAGNOSIS"]) % 3]})
+    match = (
+        r"DXSUM.*, column DIAGNOSIS: no row has a class's code; there is [ABC], [ABC], [ABC], "
+        r"classes has 1, 2, 3; correct classes"
+    )
+    with pytest.raises(ValueError, match=match):
+        load(adni(cohort))
+
+
+@pytest.mark.filterwarnings("ignore:.*column")
+def test_samples_of_another_code_are_told_with_the_codes(cohort):
+    other = {"1": "", "2": "MCI"}
+    change(cohort, "DXSUM", lambda r: r | {"DIAGNOSIS": other.get(r["DIAGNOSIS"], r["DIAGNOSIS"])})
+    codes = r"(3|MCI|nothing|-4)"
+    match = rf"have no class.*column DIAGNOSIS: there is ({codes}, ){{4}}classes has 1, 2, 3\)"
+    with pytest.raises(ValueError, match=match):
+        load(adni(cohort))
+
+
+def test_visits_of_nobody_are_told_with_those_that_are_there(cohort):
+    with pytest.raises(ValueError, match=r"column VISCODE2: no visit is one of .* there are .*bl"):
+        load(adni(cohort, "data.subjects.visits={column: VISCODE2, prefer: [v01]}"))
+
+
+@pytest.mark.parametrize("column", ["PTID", "DIAGNOSIS"])
+def test_classes_in_another_encoding_are_refused(cohort, column):
+    path = table(cohort, "DXSUM")
+    rows = read(cohort, "DXSUM")
+    rows[4][column] = "\xe9"
+    lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+    path.write_bytes("\n".join(lines).encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"not UTF-8 \(row 6, column {column}\); save"):
+        load(adni(cohort))
 
 
 @pytest.mark.filterwarnings("ignore:.*column")
@@ -416,7 +501,8 @@ def test_the_sicker_lack_more(tmp_path):
 
 
 def write_wav(path, rate=8000):
-    sound = (8000 * np.random.default_rng(len(path.name)).normal(size=4000)).astype("<i2")
+    seed = list(path.name.encode())  # each its own sound
+    sound = (8000 * np.random.default_rng(seed).normal(size=4000)).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -471,7 +557,16 @@ def test_any_kinds_of_modality_need_a_configuration_alone(tmp_path):
     assert loaded.classes == ("no", "yes")
     trained = loaded.inputs["sound"][3:8]
     assert trained.mean(dim=(0, 3)).abs().max() < 1e-4
-    assert trained.std(dim=(0, 3)).flatten().tolist() == pytest.approx([1] * 20, abs=1e-3)
+    assert trained.std(dim=(0, 3), correction=0).flatten().tolist() == pytest.approx(
+        [1] * 20, abs=1e-3
+    )
+    for kind in ("png", "wav"):
+        kept, copied = (tmp_path / f"case[{i}].{kind}" for i in (8, 4))
+        own = kept.read_bytes()
+        shutil.copy(copied, kept)
+        with pytest.raises(ValueError, match=rf"\[8\]\.{kind}: case\[4\] and case\[8\] have"):
+            load(config)
+        kept.write_bytes(own)
     write_wav(tmp_path / "case[5].wav", rate=16000)
     with pytest.raises(ValueError, match=r"case\[5\]\.wav"):
         load(config)

@@ -252,3 +252,38 @@ def test_the_order_of_changes_does_not_matter(read, order):
 def test_hard_subsets_need_scores(read):
     with pytest.raises(ValueError, match="set validate_every"):
         read("subsets.sampler=hard", "validate_every=0")
+
+
+CLASSIFIER = """
+task: classification
+data: {source: cohort, folder: mine, subjects: {file: a, name: b, label: c, classes: {1: x, 2: y}}}
+modalities: {blood: {kind: table, tables: [{file: blood.csv}]}}
+method: {name: metakd}
+steps: 3
+"""
+
+
+def test_a_file_is_of_the_task_that_it_names_and_segments_when_it_names_none(write):
+    assert read_config(write(CLASSIFIER)).task == "classification"
+    assert read_config(write(SETTINGS)).task == "segmentation"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("task=classify", "'classify' is none of 'segmentation', 'classification'"),
+        ("modalities.blood.kind=taste", "modalities.blood: 'taste' is none of 'image', "),
+        ("modalities.blood={tables: []}", "modalities.blood: says not which of its kinds it is"),
+        ("watch=test", r"watch: should be a list; write \[ \] around it"),
+        ("data.subjects.classes={1: x}", "data.subjects: classes: x is one class only"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_its_own(write, change, words):
+    with pytest.raises(ValueError, match=rf"run\.yaml: {words}"):
+        read_config(write(CLASSIFIER), [change])
+
+
+def test_a_name_that_stands_twice_is_refused(write):
+    twice = CLASSIFIER + "modalities: {gene: {kind: table, tables: [{file: gene.csv}]}}\n"
+    with pytest.raises(ValueError, match=r"run\.yaml: not valid YAML \(modalities stands twice"):
+        read_config(write(twice))

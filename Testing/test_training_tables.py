@@ -1,5 +1,6 @@
 """Tables of a cohort: read as text, one row a sample, columns as numbers learnt in training."""
 
+import re
 import warnings
 
 import numpy as np
@@ -22,6 +23,7 @@ def write(tmp_path):
     def write(name, header, rows):
         lines = [header, *(",".join(map(str, row)) for row in rows)]
         path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(lines) + "\n", "utf-8")
         return path
 
@@ -102,12 +104,45 @@ def test_columns_without_a_name_are_left_out(write):
         (b"PTID,A\nx,1\ny\n", r"t\.csv: row 3 has 1 columns, the first 2"),
         (b"PTID,A\nx,1,2\n", r"t\.csv: row 2 has 3 columns"),
         (b"PTID,A\nx," + b"1" * 200_000 + b"\n", r"t\.csv: is no table .*field"),
+        ("\ufeffPTID,A\nx,1\n".encode("utf-16-le"), r"t\.csv: is in UTF-16; save it as UTF-8"),
+        ("\ufeffPTID,A\nx,1\n".encode("utf-16-be"), r"t\.csv: is in UTF-16; save it as UTF-8"),
+        (b"PK\x03\x04\x14\0\6\0", r"t\.csv: is a spreadsheet, not text; save the sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", r"t\.csv: is a spreadsheet"),
     ],
 )
 def test_what_is_no_table_is_refused_by_name(tmp_path, text, match):
     (tmp_path / "t.csv").write_bytes(text)
     with pytest.raises(ValueError, match=match):
         read_text(tmp_path / "t.csv")
+
+
+def test_names_that_are_not_utf_8_are_refused_and_comments_are_not(encode, tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"{name},{i},caf\xe9" for i, name in enumerate(NAMES)]
+    path.write_bytes("\n".join(["PTID,A,B", *rows]).encode("latin-1"))
+    assert encode()[0].shape == (6, 1)
+    path.write_bytes("\n".join(["PTID,A,B", "", *rows, "Jos\xe9,1,x"]).encode("latin-1"))
+    with pytest.raises(ValueError, match=r"t\.csv: is not UTF-8 \(row 9, column PTID\); save"):
+        encode()
+    with pytest.raises(ValueError, match=r"t\.csv: is not UTF-8 \(row 3, column B\)"):
+        read_aliases(Aliases(file="t.csv", alias="B", name="A"), tmp_path)
+
+
+def test_what_matches_and_is_no_file_is_refused_by_name(write, encode, tmp_path):
+    write("a/t.csv", "PTID,A", column(range(6)))
+    link = tmp_path / "b.csv"
+    for pattern in ("b.csv", "b*.csv"):
+        link.symlink_to("a/gone.csv")
+        with pytest.raises(ValueError, match=r"/b\.csv: is a link to a/gone\.csv, which"):
+            encode(TableFile(file=pattern, key="PTID"))
+        link.unlink()
+        link.mkdir()
+        with pytest.raises(ValueError, match=r"/b\.csv: is a folder, and a file is looked for"):
+            encode(TableFile(file=pattern, key="PTID"))
+        link.rmdir()
+        link.symlink_to("a/t.csv")
+        assert encode(TableFile(file=pattern, key="PTID"))[0].shape == (6, 1)
+        link.unlink()
 
 
 def test_one_file_matches_a_pattern(write, encode, tmp_path):
@@ -224,7 +259,10 @@ def test_numbers_are_scaled_by_the_training_samples_alone(write, encode):
     assert (encode(missing=["-4"])[0][:4] == values[:4]).all()
 
 
-@pytest.mark.parametrize("code", ["-4", "-4.0", " -4 ", "NA", "", "nan", "."])
+CODES = ["-4", "-4.0", " -4 ", "NA", "", "nan", ".", "NULL", "null", "None"]
+
+
+@pytest.mark.parametrize("code", CODES)
 def test_missing_numbers_are_minus_two(write, encode, code):
     rows = [(name, i, code if i == 1 else i) for i, name in enumerate(NAMES)]
     write("t.csv", "PTID,A,B", rows)
@@ -248,8 +286,66 @@ def test_text_in_a_column_of_numbers_counts_as_missing(write, encode):
     with pytest.warns(UserWarning, match=r"t\.csv, column B: 1 values are no numbers"):
         assert encode(numbers=["B"])[0][:, 1] == pytest.approx([-1, -2, 1 / 3, 1, 1, 1])
     write("t.csv", "PTID,A,B", [(name, i, f"19{i}0-01-01") for i, name in enumerate(NAMES)])
-    with pytest.warns(UserWarning, match=r"t\.csv, column B: 6 values are no numbers"):
+    with pytest.warns(UserWarning, match=r"t\.csv, column B: 6 values are no .* 1900-01-01$"):
         assert encode(numbers=["B"])[0].shape[1] == 1
+
+
+def all_told(encode, **settings):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        encode(**settings)
+    return [str(warning.message) for warning in told]
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "told"),
+    [
+        (
+            [60, 61, "unknown68", 64, 65, 66],
+            {},
+            r"left out, since only 3 of 4 .* and unknown68 is none; add it to missing, or name",
+        ),
+        (
+            [60, 60, "unknown68", 60, 60, "odd"],
+            {},
+            r"taken as categories, since only 3 of 4 .* and unknown68 is none; add it to missing",
+        ),
+        (
+            [60, "63,5", "?", 64, 65, 66],
+            {},
+            r"left out, since only 2 of 4 .* and 63,5 is none; decimal commas .* with points$",
+        ),
+        (
+            ["0,417", "-1,2", "<0,08", "0,5e3", "0,1", "0,2"],
+            {},
+            r"left out, since only 0 of 4 .* and 0,417 is none; decimal commas .* with points$",
+        ),
+        (
+            ["0,4", "0,5", "0,6", "0,7", "1", "2"],
+            {"numbers": ["B"]},
+            r"4 values are no numbers .* 0,4 \(decimal commas are not read; export with points\)",
+        ),
+    ],
+)
+def test_a_column_of_numbers_is_not_lost_unnoticed(write, encode, values, settings, told):
+    write("t.csv", "PTID,A,B", [(n, i, f'"{v}"') for i, (n, v) in enumerate(column(values))])
+    warned = all_told(encode, **settings)
+    assert len(warned) == 1, warned
+    assert re.search(rf"t\.csv, column B: {told}", warned[0]), warned
+
+
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        (["Ann", "Bob", "Cy", 7, 8, 9], {}),  # names
+        (["1,2,3", "4,5,6", "7,8", "x", "y", "z"], {}),  # lists
+        ([1, 1, 2, "3+", 2, 1], {"categories": ["B"]}),
+        ([60, 61, "unknown68", 64, 65, 66], {"missing": ["unknown68"]}),
+    ],
+)
+def test_columns_of_texts_are_not_warned_of(write, encode, values, settings):
+    write("t.csv", "PTID,A,B", [(n, i, f'"{v}"') for i, (n, v) in enumerate(column(values))])
+    assert all_told(encode, **settings) == []
 
 
 def test_categories_are_those_of_the_training_samples(write, encode):
@@ -284,8 +380,22 @@ def test_columns_of_no_use_are_left_out_and_told(write, encode, caplog):
         values, _ = encode(missing=[-4])
     assert values.shape[1] == 1
     assert "t.csv: no use in training: CONSTANT, EMPTY, DATE, SAME, CODE" in caplog.text
-    with pytest.raises(ValueError, match=r"no column of t\.csv differs"):
+    with pytest.raises(ValueError, match=r"^no column of /.*/t\.csv differs among"):
         encode(only=["CONSTANT"])
+    with pytest.raises(ValueError, match=r"^/.*/t\.csv: holds no value of any training sample"):
+        encode(only=["EMPTY"])
+
+
+def test_a_table_without_training_samples_is_told(write, encode):
+    write("t.csv", "PTID,A", column(range(6))[4:])
+    with pytest.raises(ValueError, match=r"^/.*/t\.csv: no training sample is in it"):
+        encode()
+    with pytest.raises(ValueError, match=r"/t\.csv: no training sample is in it"):
+        encode(lists=[{"column": "A"}])
+    write("b.csv", "PTID,B", column(range(6)))
+    tables = [TableFile(file=f"{table}.csv", key="PTID") for table in "tb"]
+    with pytest.warns(UserWarning, match=r"/t\.csv: no training sample is in it.*; nothing of it"):
+        assert encode(*tables)[0].shape == (6, 1)
 
 
 def test_who_has_no_row_or_no_value_lacks_the_modality(write, encode):
@@ -374,6 +484,39 @@ def test_a_column_that_gives_the_class_away_is_told(encode, write, kind):
     assert "t.csv, column DX: alone tells" in told[0]
     assert what in told[0]
     assert "drop" in told[0]
+
+
+@pytest.mark.parametrize("gaps", [10, 7, 3])
+@pytest.mark.parametrize("kind", ["copied", "recoded", "subtypes", "thresholds"])
+def test_a_copy_of_the_class_with_gaps_is_told_once(encode, write, kind, gaps):
+    gone = np.random.default_rng(gaps).permutation(80) % gaps == 0
+    values = np.where(gone, "", LEAKS[kind][0])
+    told = leaks_of(encode, write, values)
+    assert len(told) == 1, told
+    assert re.search(r"alone tells the class in .* training samples that have a value;", told[0])
+
+
+def test_one_class_is_told_among_those_with_a_value(encode, write):
+    values = np.where(LABELS == 1, 1, 2 + np.arange(80) % 2).astype(object)
+    values[::7] = ""
+    (told,) = leaks_of(encode, write, values, categories=["DX"])
+    assert "class MCI from the others in over 99% of the training samples that have" in told
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("has", [8, 30, 50])
+def test_chance_with_gaps_is_not_told(encode, write, seed, has):
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.permutation(80) < has, rng.normal(size=80).round(3).astype(str), "")
+    assert leaks_of(encode, write, values) == []
+
+
+def test_a_few_values_that_fit_tell_nothing(encode, write):
+    few = [*np.flatnonzero(LABELS == 0)[:4], *np.flatnonzero(LABELS == 1)[:4]]
+    values = ["" for _ in MANY]
+    for place in few:
+        values[place] = str(LABELS[place])
+    assert leaks_of(encode, write, values) == []
 
 
 @pytest.mark.parametrize("kind", HARMLESS)

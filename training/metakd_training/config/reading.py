@@ -139,8 +139,9 @@ def _in_words(error: ValidationError, settings: dict[str, Any]) -> str:
     problems = []
     for detail in error.errors():
         place = _place(detail["loc"], settings)
-        message = _WORDS.get(detail["type"], detail["msg"].removeprefix("Value error, "))
-        message = message.format_map({"expected_tags": "", "tag": "", **detail.get("ctx", {})})
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] in _WORDS:
+            message = _WORDS[detail["type"]].format_map(detail.get("ctx", {}))
         problems.append(f"{place}: {message}" if place else message)
     return "; ".join(problems)
 

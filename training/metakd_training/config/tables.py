@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from metakd_training.config.sections import Section, Side
 
-NO_VALUE = ("", "NA", "NaN", "nan", "N/A", ".")
+NO_VALUE = ("", "NA", "NaN", "nan", "N/A", ".", "NULL", "null", "None")
 """What stands for no value in every table."""
 
 
@@ -127,7 +127,7 @@ class Subjects(_Coded):
     @model_validator(mode="after")
     def _classes_differ(self) -> Subjects:
         if len(set(self.classes.values())) < 2:
-            raise ValueError(f"classes: {set(self.classes.values())} is one class only")
+            raise ValueError(f"classes: {', '.join(set(self.classes.values()))} is one class only")
         return self
 
 

@@ -5,32 +5,34 @@ A sample is a patient: one class, one row of each table, one file of each kind.
 
 from __future__ import annotations
 
-import glob
+import hashlib
 import warnings
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from pandas import DataFrame
 from torch import Tensor
 from tqdm import tqdm
 
 from metakd_training.config.classification import Image, Modality, Spectrogram, Table, Volume
 from metakd_training.config.tables import CohortData, Subjects
 from metakd_training.data.columns import Cohort, encode_tables
+from metakd_training.data.files import files_of, find_file
 from metakd_training.data.media import read_image, read_sound, read_volume
 from metakd_training.data.samples import Samples, standardised
 from metakd_training.data.splits import read_split
 from metakd_training.data.tables import (
     column_of,
-    find_file,
-    find_files,
     plain,
     ranks,
     read_aliases,
     read_text,
+    refuse_unreadable,
 )
+from metakd_training.words import listed
 
 
 def load_cohort(data: CohortData, modalities: Mapping[str, Modality]) -> Samples:
@@ -52,8 +54,8 @@ def load_cohort(data: CohortData, modalities: Mapping[str, Modality]) -> Samples
     strangers = [name for name in names if name not in class_of]
     if strangers:
         raise ValueError(
-            f"{folder / data.split}: {_text(strangers)} have no class, or several, in "
-            f"{find_file(folder, data.subjects.file)}; take them out of the lists"
+            f"{folder / data.split}: {listed(strangers)} have no class, or several, in "
+            f"{_codes_there(data.subjects, folder)}; take them out of the lists, or correct classes"
         )
     cohort = Cohort(
         folder=folder,
@@ -76,7 +78,7 @@ def load_cohort(data: CohortData, modalities: Mapping[str, Modality]) -> Samples
         present=torch.stack(present, dim=1),
         labels=torch.from_numpy(cohort.labels),
         classes=classes,
-        lists={key: [places[name] for name in listed] for key, listed in lists.items()},
+        lists={key: [places[name] for name in some] for key, some in lists.items()},
     )
     samples.check(str(folder))
     return samples
@@ -90,8 +92,10 @@ def read_classes(subjects: Subjects, folder: Path) -> dict[str, str]:
     path = find_file(folder, subjects.file)
     table = read_text(path)
     known = {plain(code): label for code, label in subjects.classes.items()}
-    codes = table[column_of(table, subjects.label, path)]
-    names = table[column_of(table, subjects.name, path)]
+    columns = [column_of(table, column, path) for column in (subjects.label, subjects.name)]
+    for column in columns:
+        refuse_unreadable(table, column, path)
+    codes, names = (table[column] for column in columns)
     ever: dict[str, set[str | None]] = defaultdict(set)
     at_visit: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     unknown = 0
@@ -103,6 +107,8 @@ def read_classes(subjects: Subjects, folder: Path) -> dict[str, str]:
         elif rank >= 0 and label is not None:
             at_visit[name][rank].add(label)
     place = f"{path}, column {subjects.label}"
+    if not at_visit:
+        _refuse_nobody(subjects, table, path, rows_count=bool(unknown))
     if unknown:
         warnings.warn(f"{place}: {unknown} rows have no class's code; left out", stacklevel=2)
     first = {name: by_rank[min(by_rank)] for name, by_rank in at_visit.items()}
@@ -118,12 +124,45 @@ def read_classes(subjects: Subjects, folder: Path) -> dict[str, str]:
     return {name: next(iter(labels)) for name, labels in first.items() if name not in dropped}
 
 
+def _refuse_nobody(subjects: Subjects, table: DataFrame, path: Path, *, rows_count: bool) -> None:
+    """Raise the error of a file that gives nobody a class.
+
+    Args:
+        subjects: what is said of it.
+        table: its content.
+        path: of the file.
+        rows_count: some are of a visit that counts.
+    """
+    if subjects.visits and not rows_count:
+        visits = table[column_of(table, subjects.visits.column, path)]
+        there = listed(visit for visit, _ in Counter(visits).most_common())
+        raise ValueError(
+            f"{path}, column {visits.name}: no visit is one of those to prefer; there are {there}"
+        )
+    label = column_of(table, subjects.label, path)
+    both = _both(table[label], subjects.classes)
+    raise ValueError(f"{path}, column {label}: no row has a class's code; {both}; correct classes")
+
+
+def _codes_there(subjects: Subjects, folder: Path) -> str:
+    """The file of the classes, and which codes are in it."""
+    path = find_file(folder, subjects.file)
+    table = read_text(path)
+    label = column_of(table, subjects.label, path)
+    return f"{path} (column {label}: {_both(table[label], subjects.classes)})"
+
+
+def _both(codes: Iterable[str], configured: Iterable[str]) -> str:
+    common = [code or "nothing" for code, _ in Counter(codes).most_common()]
+    return f"there is {listed(common)}, classes has {listed(configured)}"
+
+
 def _read(name: str, modality: Modality, cohort: Cohort) -> tuple[Tensor, Tensor]:
     """A modality of all samples, (n, …), and who has it, (n,)."""
     if isinstance(modality, Table):
         columns, known = encode_tables(modality.tables, cohort)
         return torch.from_numpy(columns), torch.from_numpy(known)
-    files = [_file_of(modality.files or "", sample, cohort.folder) for sample in cohort.names]
+    files = files_of(modality.files or "", cohort.names, cohort.folder)
     has = torch.tensor([path is not None for path in files])
     train = has & torch.from_numpy(cohort.train)
     if not train.any():
@@ -132,10 +171,17 @@ def _read(name: str, modality: Modality, cohort: Cohort) -> tuple[Tensor, Tensor
             f"correct modalities.{name}.files"
         )
     values = torch.zeros(0)
+    read: dict[bytes, int] = {}  # content → place of its sample
     for place, path in enumerate(tqdm(files, desc=name, unit="", leave=False, disable=None)):
         if path is None:
             continue
         value = _read_file(path, modality)
+        before = read.setdefault(hashlib.sha256(value.contiguous().numpy()).digest(), place)
+        if before != place:
+            raise ValueError(
+                f"{path}: {cohort.names[before]} and {cohort.names[place]} have the same content "
+                f"of {name} (also {files[before]}); give each its own, or take one out of the split"
+            )
         if not len(values):
             values = torch.zeros((len(files), *value.shape))
         values[place] = value
@@ -147,10 +193,16 @@ def _scaled(values: Tensor, modality: Modality, train: Tensor) -> Tensor:
     if isinstance(modality, Spectrogram):
         return standardised(values, train)
     if isinstance(modality, Volume) and modality.scaled == "together":
-        inside = values != 0
-        voxels = values[train][inside[train]].double()
-        scaled = (values - voxels.mean().float()) / voxels.std().float()
-        return scaled.masked_fill(~inside, 0)
+        # A volume at a time, in place: together they may fill most of the memory.
+        count, total, squares = 0, 0.0, 0.0
+        for place in train.nonzero().flatten().tolist():
+            voxels = values[place][values[place] != 0].double()
+            count, total = count + len(voxels), total + voxels.sum().item()
+            squares += voxels.square().sum().item()
+        mean = total / count
+        deviation = (squares / count - mean**2) ** 0.5
+        for value in values:
+            value[value != 0] = (value[value != 0] - mean) / deviation
     return values
 
 
@@ -160,19 +212,3 @@ def _read_file(path: Path, modality: Image | Spectrogram | Volume) -> Tensor:
     if isinstance(modality, Spectrogram):
         return read_sound(path, modality)
     return read_volume(path, modality)
-
-
-def _file_of(pattern: str, sample: str, folder: Path) -> Path | None:
-    """The sample's file, none when it has none."""
-    if "{name}" not in pattern:
-        raise ValueError(f"files {pattern}: has no {{name}}, which stands for the sample")
-    found = find_files(folder, pattern.replace("{name}", glob.escape(sample)))
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[:8])
-        raise ValueError(f"{folder / pattern}: {sample} has {names}; keep one")
-    return found[0] if found else None
-
-
-def _text(names: list[str], most: int = 8) -> str:
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])

@@ -18,25 +18,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.tree import DecisionTreeClassifier
 
 from metakd_training.config.tables import Entries, TableFile
+from metakd_training.data.leaks import warn_of_leak
 from metakd_training.data.tables import (
     column_of,
     columns_of,
+    decimal_comma,
     number,
     one_row_each,
     plain,
     read_rows,
+    values_of,
 )
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 MISSING = -2.0
-_LEAK = 0.99
-_FOLDS = 5
+_NO_COMMAS = "decimal commas are not read; export with points"
 _log = logging.getLogger(__name__)
 
 
@@ -79,17 +79,34 @@ def encode_tables(tables: Sequence[TableFile], cohort: Cohort) -> tuple[Floats, 
     Raises `ValueError` naming the file and what is wrong with it; warns of columns that give the
     class away.
     """
-    coded = [column for table in tables for column in _encode_table(table, cohort)]
+    coded, problems = [], []
+    for table in tables:
+        path, rows = read_rows(table, cohort.folder, cohort.names, cohort.aliases)
+        columns = _encode_table(table, path, rows, cohort)
+        coded += columns
+        problems += [] if columns else [_why_of_no_use(path, rows, cohort)]
     if not coded:
-        files = ", ".join(table.file for table in tables)
-        raise ValueError(f"{cohort.folder}: no column of {files} differs among training samples")
+        raise ValueError("; ".join(problems))
+    for problem in problems:
+        warnings.warn(f"{problem}; nothing of it is used", stacklevel=2)
     has: Flags = np.stack([~np.isnan(column.codes) for column in coded]).any(axis=0)
     values = np.concatenate([column.values for column in coded], axis=1)
     return values, has
 
 
-def _encode_table(settings: TableFile, cohort: Cohort) -> list[Coded]:
-    path, rows = read_rows(settings, cohort.folder, cohort.names, cohort.aliases)
+def _why_of_no_use(path: Path, rows: pd.DataFrame, cohort: Cohort) -> str:
+    training = [name for name, train in zip(cohort.names, cohort.train, strict=True) if train]
+    of_training = values_of(rows)[rows.index.isin(training)]
+    if of_training.empty:
+        return f"{path}: no training sample is in it; correct its key, its visits or the split"
+    if of_training.isna().all(axis=None):
+        return f"{path}: holds no value of any training sample; see missing and only"
+    return f"no column of {path} differs among training samples"
+
+
+def _encode_table(
+    settings: TableFile, path: Path, rows: pd.DataFrame, cohort: Cohort
+) -> list[Coded]:
     if settings.lists:
         found = {
             f"{entries.column} {thing}": coded
@@ -99,7 +116,10 @@ def _encode_table(settings: TableFile, cohort: Cohort) -> list[Coded]:
     else:
         found = _encode_columns(settings, path, one_row_each(rows, cohort.names, path), cohort)
     for name, coded in found.items():
-        _warn_of_leak(f"{path}, column {name}", coded.codes, cohort)
+        train = cohort.train
+        warn_of_leak(
+            f"{path}, column {name}", coded.codes[train], cohort.labels[train], cohort.classes
+        )
     return list(found.values())
 
 
@@ -115,17 +135,16 @@ def _encode_columns(
         known = set(places[cohort.train]) - {-1}
         values = [number(text) for text in seen]
         numeric = all(values[place] is not None for place in known)
+        place = f"{path}, column {name}"
         if name in as_numbers or (numeric and name not in as_categories):
             coded = _scaled(values, places, cohort.train)
-            strange = int(np.array([v is None for v in values] + [False])[places].sum())
-            if strange and (coded or name in as_numbers):
-                warnings.warn(
-                    f"{path}, column {name}: {strange} values are no numbers and count as missing",
-                    stacklevel=2,
-                )
+            if None in values and (coded or name in as_numbers):
+                _warn_of_no_numbers(place, texts)
         else:
-            most = settings.most_categories
-            coded = _one_hot(texts, cohort.train, most, sure=name in as_categories)
+            sure = name in as_categories
+            coded = _one_hot(texts, cohort.train, settings.most_categories, sure=sure)
+            if not sure:
+                _warn_of_numbers(place, texts[cohort.train], used=coded is not None)
         if coded:
             found[name] = coded
         else:
@@ -133,6 +152,40 @@ def _encode_columns(
     if left_out:
         _log.info("%s: no use in training: %s", path.name, ", ".join(left_out))
     return found
+
+
+def _warn_of_no_numbers(place: str, texts: NDArray[np.object_]) -> None:
+    """Of a column of numbers."""
+    strange = [text for text in texts if text is not None and number(text) is None]
+    commas = f" ({_NO_COMMAS})" if any(map(decimal_comma, strange)) else ""
+    warnings.warn(
+        f"{place}: {len(strange)} values are no numbers and count as missing, such as "
+        f"{strange[0]}{commas}",
+        stacklevel=2,
+    )
+
+
+def _warn_of_numbers(place: str, texts: NDArray[np.object_], *, used: bool) -> None:
+    """Of a column that was meant to be one of numbers, as most of its values look like.
+
+    Args:
+        place: where it stands.
+        texts: of the training samples.
+        used: as categories.
+    """
+    known = [text for text in texts if text is not None]
+    strange = [text for text in known if number(text) is None]
+    numbers = len(known) - len(strange)
+    commas = [text for text in strange if decimal_comma(text)]
+    if 2 * (numbers + len(commas)) <= len(known):
+        return
+    advice = "add it to missing, or name the column in numbers (or in categories)"
+    warnings.warn(
+        f"{place}: {'taken as categories' if used else 'left out'}, since only {numbers} of "
+        f"{len(known)} training samples' values are numbers, and {(commas or strange)[0]} is none; "
+        f"{_NO_COMMAS if commas else advice}",
+        stacklevel=2,
+    )
 
 
 def _scaled(values: Sequence[float | None], places: NDArray[np.intp], train: Flags) -> Coded | None:
@@ -192,48 +245,3 @@ def _encode_entries(
         codes = np.array(listed)
         found[thing] = Coded(np.nan_to_num(codes)[:, None].astype(np.float32), codes)
     return found
-
-
-def _warn_of_leak(place: str, codes: NDArray[np.float64], cohort: Cohort) -> None:
-    labels, values = cohort.labels[cohort.train], codes[cohort.train]
-    if _tells(values, labels):
-        what = "the class"
-    else:
-        several = range(len(cohort.classes) if len(cohort.classes) > 2 else 0)
-        told = [cohort.classes[label] for label in several if _tells(values, labels == label)]
-        if not told:
-            return
-        what = f"class {' and '.join(told)} from the others"
-    warnings.warn(
-        f"{place}: alone tells {what} in over {_LEAK:.0%} of the training samples; if it was "
-        "recorded because of the class, leave it out (drop, or leave_out of a list)",
-        stacklevel=2,
-    )
-
-
-def _tells(column: NDArray[np.float64], target: NDArray[np.int64] | Flags) -> bool:
-    """Whether a column alone predicts a target; missing is a value too.
-
-    By a decision tree's predictions of samples that it did not learn from, so that names and
-    numbers of samples tell nothing; or by a tree of so few leaves that it cannot learn by heart:
-    with few samples each threshold costs the first one its neighbours.
-    """
-    labels = np.unique(target, return_inverse=True)[1]
-    values = np.unique(column, return_inverse=True)[1]  # nan comes last
-    rarest = np.bincount(labels).min()
-    if rarest < _FOLDS or labels.max() == 0 or np.isnan(column).all():
-        return False
-    allowed = min((1 - _LEAK) * len(labels), (rarest - 1) / 2)
-    counts = np.zeros((values.max() + 1, labels.max() + 1))
-    np.add.at(counts, (values, labels), 1)
-    if len(labels) - counts.max(axis=1).sum() > allowed:
-        return False  # not even by heart, so there is no need for a tree
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
-    tree, small = (
-        DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0)
-        for leaves in (None, int(labels.max()) + 2)
-    )
-    table = values[:, None]
-    wrong = int((cross_val_predict(tree, table, labels, cv=folds) != labels).sum())
-    wrong_by_few = int((small.fit(table, labels).predict(table) != labels).sum())
-    return bool(min(wrong, wrong_by_few) <= allowed)

@@ -19,64 +19,71 @@ from typing import TextIO
 import pandas as pd
 
 from metakd_training.config.tables import NO_VALUE, Aliases, TableFile, Visits
+from metakd_training.data.files import find_file
 
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": None}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-
-
-def find_files(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder that a pattern matches, in order of their names."""
-    if Path(pattern).is_absolute():
-        raise ValueError(f"{pattern}: is not inside {folder}; name it from there")
-    return sorted(path for path in folder.glob(pattern) if path.is_file())
-
-
-def find_file(folder: Path, pattern: str) -> Path:
-    """The one file of a folder that a pattern matches.
-
-    Raises `ValueError` naming the pattern and what matches it, or that nothing does.
-    """
-    found = find_files(folder, pattern)
-    if not found:
-        raise ValueError(f"{folder / pattern}: no such file; check the folder and the name")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[:8])
-        raise ValueError(f"{folder / pattern}: matches {names}; keep one, or name it in full")
-    return found[0]
+_DECIMAL_COMMA = re.compile(r"[<>]?\s*[-+]?\d*,\d+([eE][-+]?\d+)?")
+_SPREADSHEET = "is a spreadsheet, not text; save the sheet as CSV in UTF-8"
+_NO_TEXT = {  # first bytes → what is wrong
+    b"\xff\xfe": "is in UTF-16; save it as UTF-8",
+    b"\xfe\xff": "is in UTF-16; save it as UTF-8",
+    b"PK\x03\x04": _SPREADSHEET,
+    b"\xd0\xcf\x11\xe0": _SPREADSHEET,
+}
+_UNREADABLE = "\ufffd"  # for bytes that are no UTF-8
 
 
 def read_text(path: Path, separator: str | None = None) -> pd.DataFrame:
     """A table as it stands in a file: all values text, without spaces around them.
 
+    Its index is the rows' numbers in the file.
+
     Args:
         path: of a file whose first line names the columns; columns without a name are left out.
         separator: a key of `TableFile.separator`; looked for in the first line when left out.
 
-    Raises `ValueError` naming the file, and its line, when it is no such table.
+    Raises `ValueError` naming the file, and its row, when it is no such table.
     """
     try:
-        # Comments may be in Latin-1; names and codes are not.
+        _refuse_no_text(path)
+        # Comments may be in Latin-1; names and codes are not, see `refuse_unreadable`.
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             between = _SEPARATORS[separator] if separator else _sniffed(file.readline())
             file.seek(0)
-            rows = list(_rows(file, between, path))
+            rows = dict(_rows(file, between, path))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except csv.Error as error:
         raise ValueError(f"{path}: is no table ({error}); save it as CSV") from error
     if len(rows) < 2:
         raise ValueError(f"{path}: has no row but the first; is the file whole?")
-    names = rows[0]
+    names = next(iter(rows.values()))
     twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
     if twice:
         raise ValueError(f"{path}: has more than one column {', '.join(twice)}; rename the others")
-    table = pd.DataFrame(rows[1:], dtype=object)
+    table = pd.DataFrame(list(rows.values())[1:], index=list(rows)[1:], dtype=object)
     named = [place for place, name in enumerate(names) if name]
     return table[named].set_axis([names[place] for place in named], axis=1)
 
 
-def _rows(file: TextIO, separator: str | None, path: Path) -> Iterator[list[str]]:
-    """The file's rows, all as long as the first one."""
+def _refuse_no_text(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4)
+    for sign, problem in _NO_TEXT.items():
+        if start.startswith(sign):
+            raise ValueError(f"{path}: {problem}")
+
+
+def refuse_unreadable(table: pd.DataFrame, column: str, path: Path) -> None:
+    """Raise `ValueError` where a name or a code is not UTF-8, so that it is another one."""
+    for row, text in table[column].items():
+        if _UNREADABLE in text:
+            raise ValueError(f"{path}: is not UTF-8 (row {row}, column {column}); save it as UTF-8")
+
+
+def _rows(file: TextIO, separator: str | None, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The file's rows by their numbers, all as long as the first one."""
     lines = csv.reader(file, delimiter=separator) if separator else map(str.split, file)
     length = 0
     for count, row in enumerate(lines, start=1):
@@ -87,7 +94,7 @@ def _rows(file: TextIO, separator: str | None, path: Path) -> Iterator[list[str]
             raise ValueError(
                 f"{path}: row {count} has {len(row)} columns, the first {length}; correct it there"
             )
-        yield [text.strip() for text in row]
+        yield count, [text.strip() for text in row]
 
 
 def column_of(table: pd.DataFrame, name: str, path: Path) -> str:
@@ -143,6 +150,11 @@ def number(text: str) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
+def decimal_comma(text: str) -> bool:
+    """Whether a text is a number but for its comma, such as ``0,417``."""
+    return _DECIMAL_COMMA.fullmatch(text) is not None
+
+
 def read_aliases(aliases: Aliases, folder: Path) -> dict[str, str]:
     """Other name → name of the sample.
 
@@ -150,8 +162,10 @@ def read_aliases(aliases: Aliases, folder: Path) -> dict[str, str]:
     """
     path = find_file(folder, aliases.file)
     table = read_text(path)
-    other = table[column_of(table, aliases.alias, path)]
-    names = table[column_of(table, aliases.name, path)]
+    columns = [column_of(table, column, path) for column in (aliases.alias, aliases.name)]
+    for column in columns:
+        refuse_unreadable(table, column, path)
+    other, names = (table[column] for column in columns)
     known: dict[str, str] = {}
     for alias, name in zip(map(plain, other), names, strict=True):
         if alias in NO_VALUE or name in NO_VALUE:
@@ -174,6 +188,7 @@ def read_rows(
     path = find_file(folder, settings.file)
     table = read_text(path, settings.separator)
     key = column_of(table, settings.key, path)
+    refuse_unreadable(table, key, path)
     sample = table[key].map(lambda k: aliases.get(plain(k))) if settings.alias else table[key]
     used = _columns_in_use(settings, table, path, {key})
     rank = ranks(table, settings.visits, path)
@@ -191,6 +206,11 @@ def read_rows(
 
 
 _RANK = "\0rank"  # no file has a column of that name
+
+
+def values_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that `read_rows` gave, the columns of the file alone."""
+    return rows.drop(columns=_RANK)
 
 
 def one_row_each(rows: pd.DataFrame, names: Sequence[str], path: Path) -> pd.DataFrame:
@@ -211,7 +231,7 @@ def one_row_each(rows: pd.DataFrame, names: Sequence[str], path: Path) -> pd.Dat
                 stacklevel=2,
             )
         rows = rows.groupby(level=0, sort=False).first()
-    values = rows.drop(columns=_RANK).reindex(list(names)).astype(object)
+    values = values_of(rows).reindex(list(names)).astype(object)
     return values.where(values.notna(), None)
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import metakd_training.methods
@@ -27,9 +28,11 @@ from metakd_training.config.classification import (
 )
 from metakd_training.config.sections import Subsets
 from metakd_training.data.warp import CHANCES, warped
+from metakd_training.evaluate_classifier import evaluate_classifier
 from metakd_training.fit import Run, fit
 from metakd_training.intervals import crossed_interval, interval_over_seeds
 from metakd_training.launch import Launch
+from metakd_training.parallel import in_parallel
 from metakd_training.predictions import metric_intervals, metrics
 from metakd_training.subsets import SubsetSampler, all_subsets
 from metakd_training.tasks import make_workload
@@ -448,3 +451,99 @@ def test_a_model_package_of_a_classifier_is_refused(finished, tmp_path, monkeypa
         main()
     assert "does not segment" in capsys.readouterr().err
     assert not (tmp_path / "package").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_is_not_saved(folder, tmp_path):
+    config = read_config(folder / "metakd.yaml", ["optimiser.learning_rate=1e30", "steps=10"])
+    with pytest.raises(
+        ValueError, match=r"run: the loss is (nan|inf) at step \d+; lower optimiser"
+    ):
+        fit(config, tmp_path / "run", CPU, resume=False)
+    last = tmp_path / "run" / runs.LAST
+    if last.exists():  # of a step when all was well
+        weights = load_state(last)["average"].values()
+        assert all(value.isfinite().all() for value in weights)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("network.features=6", "network.features"),
+        ("data.subjects.classes={b: B, a: A, c: C}", "the order of modalities or classes"),
+        ("modalities.gene.widths=[4]", "modalities.gene.widths"),
+    ],
+)
+def test_a_teacher_of_other_inputs_or_outputs_is_refused(
+    folder, finished, tmp_path, change, message
+):
+    teacher = f"method.logit_teacher={finished}"
+    config = read_config(folder / "metakd.yaml", [teacher, change])
+    with pytest.raises(ValueError, match=f"this teacher differs from this run in {message}"):
+        fit(config, tmp_path / "run", CPU, resume=False)
+    same = read_config(folder / "metakd.yaml", [teacher, "steps=2"])
+    fit(same, tmp_path / "run", CPU, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "edit"),
+    [
+        ("blood.csv", lambda rows: [rows[0], f"{rows[1].split(',')[0]},9,9,9", *rows[2:]]),
+        (
+            "who.csv",
+            lambda rows: [rows[0], *(row[:-1] + "bca"["abc".index(row[-1])] for row in rows[1:])],
+        ),
+        ("gene.csv", lambda rows: [",".join(r.split(",")[i] for i in (0, 2, 1, 3)) for r in rows]),
+    ],
+    ids=["another value", "other classes", "columns in another order"],
+)
+def test_samples_that_changed_since_a_run_began_are_noticed(folder, tmp_path, file, edit):
+    own = tmp_path / "cohort"
+    own.mkdir()
+    for path in folder.glob("*.*"):
+        (own / path.name).write_text(path.read_text().replace(str(folder), str(own)))
+    config = read_config(own / "metakd.yaml", ["steps=2"])
+    fit(config, tmp_path / "run", CPU, resume=False)
+    rows = (own / file).read_text().splitlines()
+    (own / file).write_text("\n".join(edit(rows)) + "\n")
+    for go_on in (
+        lambda: fit(config, tmp_path / "run", CPU, resume=True),
+        lambda: evaluate_classifier(tmp_path / "run", config, tmp_path / "scores"),
+    ):
+        with pytest.raises(ValueError, match="files of the samples have changed"):
+            go_on()
+    assert not (tmp_path / "scores").exists()
+
+
+def test_a_run_says_what_there_is_and_warns_of_lists_that_say_little(folder, tmp_path, capfd):
+    own = tmp_path / "cohort"
+    own.mkdir()
+    for path in folder.glob("*.*"):
+        (own / path.name).write_text(path.read_text().replace(str(folder), str(own)))
+    lists = json.loads((own / "split.json").read_text())
+    lists["held_out"] = ["p065", "p075"]  # without blood, and both of class C
+    (own / "split.json").write_text(json.dumps(lists))
+    with pytest.warns(UserWarning) as warned:
+        fit(read_config(own / "metakd.yaml", ["steps=2"]), tmp_path / "run", CPU, resume=False)
+    told = [str(warning.message) for warning in warned]
+    assert any("list held_out: no sample has blood" in text for text in told)
+    assert any("list test" in text for text in told) is False
+    assert "train: 60 samples; blood 54, gene 54\n" in capfd.readouterr().err
+
+
+def test_an_empty_list_is_refused(folder, tmp_path):
+    workload = make_workload(read_config(folder / "metakd.yaml"))
+    with pytest.raises(ValueError, match="here: the list extra is missing or empty"):
+        replace(workload.samples, lists={**workload.samples.lists, "extra": []}).check("here")
+
+
+def test_more_scales_than_a_picture_has_are_refused():
+    kind = {"picture": Image(kind="image", channels=(4,) * 6)}
+    with pytest.raises(ValueError, match="too many scales for 28×28"):
+        ClassifierNet(kind, SHAPES, 3, ClassifierSettings())
+
+
+def test_the_first_run_that_fails_ends_all():
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(divmod, [(1, 1), (1, 0), (1, 2)], 1)
+    with pytest.raises(ValueError, match="--jobs 0: at least 1"):
+        in_parallel(divmod, [(1, 1)], 0)

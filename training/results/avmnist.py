@@ -170,6 +170,7 @@ def _tables(rows: Rows, seeds: int) -> list[str]:
     parts = []
     for setting in SETTINGS:
         parts += [f"**Rare: {setting}** ({seeds} seeds)", _accuracy_table(rows, setting)]
+    parts += ["**Difference from dropout**", _differences_table(rows)]
     parts += ["**Macro-F1 and AUC**", _other_metrics_table(rows)]
     parts += ["**Best validation on the test pairs, as published**", _published_table(rows)]
     parts += ["**Importance weights (mean 1)**", _importance_table(rows)]
@@ -208,6 +209,16 @@ def _accuracy_table(rows: Rows, setting: str) -> str:
     return table(head, lines)
 
 
+def _differences_table(rows: Rows) -> str:
+    lines = []
+    for (setting, share, name), row in rows.items():
+        if name in METHODS and name != "dropout":
+            plain = rows[setting, share, "dropout"]
+            cells = [_gain(row.right[c], plain.right[c]) for c in CONDITIONS]
+            lines.append([setting, f"{share:.0%}", name, *cells])
+    return table(["rare", "share", "", *CONDITIONS], lines)
+
+
 def _other_metrics_table(rows: Rows) -> str:
     lines = []
     for (setting, share, name), row in rows.items():
@@ -244,34 +255,39 @@ def _importance_table(rows: Rows) -> str:
 
 def figure(rows: Rows, seeds: int, path: Path) -> None:
     """The gain over a network of one modality alone, by share: a bar an interval of 95 %."""
-    shown = [
-        (s, c) for s in SETTINGS for c in CONDITIONS[1:] if (s, SHARES[0], f"{c} alone") in rows
-    ]
-    drawing, panels = plt.subplots(1, len(shown), figsize=(3.2 * len(shown), 3.6),
-                                   layout="constrained", squeeze=False)  # fmt: skip
-    drawing.suptitle(
-        f"Gain in test accuracy over a network of the one modality alone, {seeds} seeds"
-    )
-    for axes, (setting, condition) in zip(panels[0], shown, strict=True):
-        axes.axhline(0, color="#22303c", linewidth=0.8)
-        for place, method in enumerate(METHODS):
-            for x, share in enumerate(SHARES):
-                row, alone = (rows[setting, share, n] for n in (method, f"{condition} alone"))
-                apart = 100 * (row.right[condition] - alone.right[condition])
-                at = x + 0.2 * (place - 1)
-                axes.plot([at, at], crossed_interval(apart), color=_COLOURS[method], linewidth=4,
-                          alpha=0.4)  # fmt: skip
-                axes.plot(at, apart.mean(), "o", color=_COLOURS[method], markersize=5,
-                          label=method if x == 0 else None)  # fmt: skip
+    drawing, panels = plt.subplots(
+        len(GAINS), len(SETTINGS), figsize=(3.4 * len(SETTINGS), 2.5 * len(GAINS)),
+        sharex=True, layout="constrained", squeeze=False,
+    )  # fmt: skip
+    drawing.suptitle(f"Gain in test accuracy over a network of one modality alone, {seeds} seeds")
+    for line, (condition, one) in zip(panels, GAINS, strict=True):
+        for axes, setting in zip(line, SETTINGS, strict=True):
+            _draw_gains(axes, rows, setting, condition, one)
+        line[0].set_ylabel(f"{condition}\nover {one} alone\n(percentage points)")
+    for axes, setting in zip(panels[0], SETTINGS, strict=True):
+        axes.set_title(f"rare: {setting}", fontsize=11)
+    for axes in panels[-1]:
         axes.set_xticks(range(len(SHARES)), [f"{share:.0%}" for share in SHARES])
-        axes.set_xlabel("share of training pairs")
-        axes.set_title(f"rare: {setting}\ntested with {condition}", fontsize=10)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    panels[0, 0].set_ylabel("percentage points")
-    panels[0, 0].legend(frameon=False, fontsize=9)
+        axes.set_xlabel("of the training pairs have it")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=len(METHODS), frameon=False)
     drawing.savefig(path, dpi=120)
     plt.close(drawing)
+
+
+def _draw_gains(axes: plt.Axes, rows: Rows, setting: str, condition: str, one: str) -> None:
+    axes.axhline(0, color="#22303c", linewidth=0.8)
+    for place, method in enumerate(METHODS):
+        for x, share in enumerate(SHARES):
+            alone = rows[setting, share, f"{one} alone"].right[one]
+            apart = 100 * (rows[setting, share, method].right[condition] - alone)
+            at = x + 0.2 * (place - 1)
+            colour = _COLOURS[method]
+            axes.plot([at, at], crossed_interval(apart), color=colour, linewidth=4, alpha=0.4)
+            label = method if x == 0 else None
+            axes.plot(at, apart.mean(), "o", color=colour, markersize=5, label=label)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 if __name__ == "__main__":

@@ -279,7 +279,7 @@ def test_coefficients_are_standardised_over_the_training_pairs_that_have_a_sound
     )
     assert 40 < train.sum() < 60
     mean = raw[train].mean(dim=(0, 1, 3))[:, None]
-    deviation = raw[train].transpose(2, 3).flatten(0, 2).std(dim=0)[:, None]
+    deviation = raw[train].transpose(2, 3).flatten(0, 2).std(dim=0, correction=0)[:, None]
     has = samples.present[:, 1]
     expected = (raw - mean) / deviation
     assert torch.allclose(samples.inputs["sound"][has], expected[has], atol=1e-4)

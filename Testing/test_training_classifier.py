@@ -326,7 +326,7 @@ def test_an_interval_over_seeds_holds_the_mean_as_often_as_it_says():
 
 
 def test_a_run_learns_and_leaves_its_curve_and_best_weights(finished):
-    curve = json.loads((finished / runs.CURVE).read_text())
+    curve = json.loads((finished / runs.CURVE).read_text("utf-8"))
     assert [(e["step"], e["list"]) for e in curve[:4]] == [
         (20, "held_out"), (20, "test"), (40, "held_out"), (40, "test")]  # fmt: skip
     last = {e["list"]: np.array(e["scores"])[:, 0] for e in curve[-2:]}
@@ -335,7 +335,7 @@ def test_a_run_learns_and_leaves_its_curve_and_best_weights(finished):
     held_out = [e for e in curve if e["list"] == "held_out"]
     best = load_state(finished / runs.BEST)
     assert best["step"] in [e["step"] for e in held_out]
-    assert json.loads((finished / runs.RECORD).read_text())["split"]["train"][0] == "p000"
+    assert json.loads((finished / runs.RECORD).read_text("utf-8"))["split"]["train"][0] == "p000"
 
 
 def test_the_best_weights_are_chosen_on_held_out_samples_alone(folder, tmp_path):
@@ -343,8 +343,8 @@ def test_the_best_weights_are_chosen_on_held_out_samples_alone(folder, tmp_path)
     spoiled = tmp_path / "cohort"
     spoiled.mkdir()
     for path in folder.glob("*.*"):
-        (spoiled / path.name).write_text(path.read_text().replace(str(folder), str(spoiled)))
-    rows = (spoiled / "who.csv").read_text().splitlines()
+        (spoiled / path.name).write_text(path.read_text("utf-8").replace(str(folder), str(spoiled)))
+    rows = (spoiled / "who.csv").read_text("utf-8").splitlines()
     rows[85:] = [f"{row[:-1]}{'bca'['abc'.index(row[-1])]}" for row in rows[85:]]
     (spoiled / "who.csv").write_text("\n".join(rows))
     for place in (folder, spoiled):
@@ -355,7 +355,7 @@ def test_the_best_weights_are_chosen_on_held_out_samples_alone(folder, tmp_path)
     assert states[0]["step"] == states[1]["step"]
     for name, value in states[0]["average"].items():
         assert torch.equal(value, states[1]["average"][name])
-    curves = [json.loads((run / runs.CURVE).read_text()) for run in (one, other)]
+    curves = [json.loads((run / runs.CURVE).read_text("utf-8")) for run in (one, other)]
     assert curves[0][0] == curves[1][0]
     assert curves[0][1] != curves[1][1]
 
@@ -412,7 +412,7 @@ def test_an_evaluation_says_all_metrics_of_every_subset(finished, folder, tmp_pa
     arguments = [finished, "--list", "test", "--output", tmp_path, "--device", "cpu"]
     monkeypatch.setattr("sys.argv", ["metakd-train", "evaluate", *map(str, arguments)])
     main()
-    found = json.loads((tmp_path / "summary.json").read_text())["subsets"]
+    found = json.loads((tmp_path / "summary.json").read_text("utf-8"))["subsets"]
     assert list(found) == ["blood", "gene", "blood + gene"]
     assert found["blood"]["samples"] == 32 and found["blood + gene"]["samples"] == 28
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
@@ -422,7 +422,7 @@ def test_an_evaluation_says_all_metrics_of_every_subset(finished, folder, tmp_pa
     low, high = found["gene"]["interval"]["accuracy"]
     assert low < right < high
     # As the run itself saw it at its last validation.
-    curve = json.loads((finished / runs.CURVE).read_text())
+    curve = json.loads((finished / runs.CURVE).read_text("utf-8"))
     assert curve[-1]["scores"][1][0] == pytest.approx(right, abs=1e-4)
     assert (tmp_path / "modalities.png").stat().st_size > 5000
 
@@ -500,10 +500,10 @@ def test_samples_that_changed_since_a_run_began_are_noticed(folder, tmp_path, fi
     own = tmp_path / "cohort"
     own.mkdir()
     for path in folder.glob("*.*"):
-        (own / path.name).write_text(path.read_text().replace(str(folder), str(own)))
+        (own / path.name).write_text(path.read_text("utf-8").replace(str(folder), str(own)))
     config = read_config(own / "metakd.yaml", ["steps=2"])
     fit(config, tmp_path / "run", CPU, resume=False)
-    rows = (own / file).read_text().splitlines()
+    rows = (own / file).read_text("utf-8").splitlines()
     (own / file).write_text("\n".join(edit(rows)) + "\n")
     for go_on in (
         lambda: fit(config, tmp_path / "run", CPU, resume=True),
@@ -518,8 +518,8 @@ def test_a_run_says_what_there_is_and_warns_of_lists_that_say_little(folder, tmp
     own = tmp_path / "cohort"
     own.mkdir()
     for path in folder.glob("*.*"):
-        (own / path.name).write_text(path.read_text().replace(str(folder), str(own)))
-    lists = json.loads((own / "split.json").read_text())
+        (own / path.name).write_text(path.read_text("utf-8").replace(str(folder), str(own)))
+    lists = json.loads((own / "split.json").read_text("utf-8"))
     lists["held_out"] = ["p065", "p075"]  # without blood, and both of class C
     (own / "split.json").write_text(json.dumps(lists))
     with pytest.warns(UserWarning) as warned:

@@ -59,7 +59,7 @@ def cohort(generated, tmp_path):
 
 
 def split_of(folder):
-    return json.loads((folder / "split.json").read_text())
+    return json.loads((folder / "split.json").read_text("utf-8"))
 
 
 def table(folder, name):
@@ -106,7 +106,7 @@ def test_every_sample_has_what_the_files_hold(generated, samples):
     assert samples.inputs["genetic"].shape == (80, 60)
     has = dict(zip(MODALITIES, samples.present.T.tolist(), strict=True))
     assert has["image"] == [any(generated.glob(f"image/{name}_*")) for name in samples.names]
-    lines = (generated / "genetic" / "ADNI.raw").read_text().splitlines()[1:]
+    lines = (generated / "genetic" / "ADNI.raw").read_text("utf-8").splitlines()[1:]
     assert has["genetic"] == [name in {line.split()[1] for line in lines} for name in samples.names]
     clinical = {row["PTID"] for row in read(generated, "MEDHIST")}
     assert has["clinical"] == [name in clinical for name in samples.names]
@@ -293,7 +293,7 @@ def test_a_modality_that_nobody_in_training_has_is_named(cohort):
 @pytest.mark.parametrize("tested_alone", [True, False])
 def test_a_table_that_nobody_in_training_is_in_is_named(cohort, tested_alone):
     train = split_of(cohort)["train"]
-    lines = (cohort / "genetic" / "ADNI.raw").read_text().splitlines()
+    lines = (cohort / "genetic" / "ADNI.raw").read_text("utf-8").splitlines()
     kept = [line for line in lines[1:] if tested_alone and line.split()[1] not in train]
     kept.append("1 somebody_else " + " ".join(["1"] * (len(lines[0].split()) - 2)))
     (cohort / "genetic" / "ADNI.raw").write_text("\n".join([lines[0], *kept]))

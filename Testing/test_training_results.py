@@ -44,7 +44,7 @@ def test_the_audio_vision_table_is_made_from_the_data(script, shared_data, tmp_p
     changes = ["steps=6", "validate_every=2", f"data.cache={tmp_path / 'cache'}"]
     run("--data", shared_data / "avmnist", "--output", tmp_path, "--seeds", 1, 2, "--jobs", 1,
         *changes)  # fmt: skip
-    text = (tmp_path / "avmnist.md").read_text()
+    text = (tmp_path / "avmnist.md").read_text("utf-8")
     table = {row[1]: row for row in rows(text, "**Rare: sound, as published**")[2:]}
     assert list(table) == ["image alone", "sound alone", "dropout", "lckd", "metakd"]
     assert table["image alone"][2] == table["image alone"][4] == "–"
@@ -82,7 +82,7 @@ def test_the_cohorts_table_is_made_from_nothing(script, tmp_path, monkeypatch):
     cohort, run = script("cohort")
     monkeypatch.setattr(cohort, "PATIENTS", 120)
     run("--output", tmp_path, "--seeds", 1, 2, "--jobs", 1, "steps=10", "validate_every=5")
-    text = (tmp_path / "cohorts.md").read_text()
+    text = (tmp_path / "cohorts.md").read_text("utf-8")
     assert "2 cohorts" in text
     means = {row[0]: row[1:] for row in rows(text, "± standard deviation over the cohorts")[2:]}
     gains = {row[0]: row[1:] for row in rows(text, "**Difference from dropout**")[2:]}
@@ -95,7 +95,7 @@ def test_the_cohorts_table_is_made_from_nothing(script, tmp_path, monkeypatch):
     before = (tmp_path / "runs/metakd/seed1/last.safetensors").stat().st_mtime_ns
     run("--output", tmp_path, "--seeds", 1, 2, "--jobs", 1, "steps=10", "validate_every=5")
     assert (tmp_path / "runs/metakd/seed1/last.safetensors").stat().st_mtime_ns == before
-    assert (tmp_path / "cohorts.md").read_text() == text
+    assert (tmp_path / "cohorts.md").read_text("utf-8") == text
 
 
 def test_the_mean_over_subsets_leaves_out_those_that_a_sample_lacks(script):

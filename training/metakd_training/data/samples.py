@@ -77,8 +77,9 @@ class Samples:
 
     @staticmethod
     def _warn(source: str, key: str, what: str) -> None:
-        lost = "weights and weights' choice" if key == "held_out" else "scores"
-        warnings.warn(f"{source}: list {key}: {what}; its {lost} say little", stacklevel=3)
+        use = {"held_out": "importance weights and the best checkpoint rest on this list"}
+        say = use.get(key, "its scores say little")
+        warnings.warn(f"{source}: list {key}: {what}; {say}", stacklevel=3)
 
     def _refuse_leaks(self, source: str) -> None:
         place: dict[int, str] = {}

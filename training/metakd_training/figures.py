@@ -159,7 +159,7 @@ def methods_figure(
         axes.set_axisbelow(True)
         _unframe(axes)
     panels[0, 0].set_yticks(range(len(means)), list(means))
-    panels[0, 0].invert_yaxis()
+    panels[0, 0].set_ylim(len(means) - 0.5, -0.5)  # the first on top, none at the edge
     figure.supxlabel(measure, fontsize=10, color=_INK)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -97,8 +97,8 @@ class AVMNIST(Section):
         rare: the modality that only a part of the training pairs has.
         share: which part; 1 for all of them.
         held_out: the part of the training pairs that is held out.
-        pairing: seed of which picture goes with which sound, and on which list; not of the run,
-            so that runs of several seeds are scored on the same pairs.
+        pairing: seed of which picture goes with which sound; not of the run, so that runs of
+            several seeds are scored on the same pairs.
         cache: folder of the sounds' coefficients.
     """
 

@@ -24,16 +24,11 @@ from metakd_training.tasks.classification import Classification
 
 @dataclass(frozen=True)
 class DrawnSamples:
-    """Numbers of a batch's samples, and their places among all.
-
-    Attributes:
-        augment: of training; held-out samples stay as they are.
-    """
+    """Numbers of a batch's samples, and their places among all."""
 
     numbers: Sequence[int]
     places: Tensor
     purpose: str
-    augment: bool
 
 
 class ClassificationWorkload:
@@ -82,7 +77,7 @@ class ClassificationWorkload:
             first, last = some[0] // len(places), some[-1] // len(places)
             orders = torch.cat([order(epoch) for epoch in range(first, last + 1)])
             chosen = orders[torch.tensor(some) - first * len(places)]
-            yield DrawnSamples(some, chosen, purpose, augment=purpose == "train")
+            yield DrawnSamples(some, chosen, purpose)
 
     def batch(
         self, drawn: DrawnSamples, sampler: SubsetSampler, *, step: int, device: torch.device
@@ -92,7 +87,7 @@ class ClassificationWorkload:
         ).split([1] + [CHANCES] * len(self.modalities), dim=1)
         present = self.samples.present[drawn.places]
         inputs = self._inputs(drawn.places, device)
-        if drawn.augment:
+        if drawn.purpose == "train":  # those held out stay as they are
             kinds = self.config.modalities.values()
             inputs = [
                 warped(values, kind, chance)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from metakd.contrasts import CONTRASTS, Contrast
-from metakd.study import StudyError, make_study, read_study
+from metakd.study import Study, StudyError, make_study, read_study
 
 T1, T1C, T2, FLAIR = CONTRASTS
 UID = "1.2.826.0.1.3680043.2.1125"
@@ -276,6 +276,68 @@ def test_ct_is_warned_about_and_kept(scan):
 
 def test_mri_with_negative_values_is_not_taken_for_ct(scan):
     assert make_study({T1: scan() - 500}).warnings == ()
+    overshoot = with_voxels(scan(), {(9, 9, 9): -1100, (9, 9, 10): 2000})
+    assert make_study({T1: overshoot}).warnings == ()
+
+
+def with_voxels(image, values):
+    for place, value in values.items():
+        image[place] = value
+    return image
+
+
+def test_scans_as_they_come_and_without_tumour_give_no_cause_for_doubt(shared_data):
+    """Skull and all: it is for the brain extraction to find."""
+    for folder in ("clinical/TCGA-FG-6692/raw", "no_tumour/openms_patient07"):
+        paths = {c: shared_data / folder / f"{c.value}.nii.gz" for c in CONTRASTS}
+        assert read_study(paths).warnings == ()
+
+
+@pytest.mark.parametrize(("count", "says"), [(1, "is a single slice"), (3, "is 3 slices")])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_few_slices_are_no_scan(scan, write_image, count, says, axis):
+    part = scan()[tuple(slice(10, 10 + count) if a == axis else slice(None) for a in range(3))]
+    with pytest.raises(StudyError, match=rf"FLAIR: {says}, .*; give the whole series"):
+        read_study({FLAIR: write_image("flair.nrrd", part)})
+
+
+def test_an_image_that_is_nowhere_is_refused(scan):
+    lost = scan()
+    lost.SetOrigin((0.0, np.nan, 0.0))
+    with pytest.raises(StudyError, match="T2: has no place in the patient"):
+        make_study({T2: lost})
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"), [(1, 0), (-3, 20), (1e-12, 0), (1, 1e9), (1e300, 0), (1e6, -1e9)]
+)
+def test_a_scan_is_brought_back_to_its_own_intensities(scan, scale, offset):
+    own = sitk.Cast(scan(), sitk.sitkFloat64) * scale + offset
+    study = make_study({T1: own, T2: scan(1)})
+    back = study.own_intensities(T1, study.images[T1])
+    assert same_place(back, own)
+    inside = np.abs(values(study.images[T1]) - 0.5) < 4  # the air of noise-free scans may be cut
+    np.testing.assert_allclose(
+        values(back)[inside], values(own)[inside], rtol=0, atol=1e-4 * 400 * abs(scale)
+    )
+    kinds = {sitk.sitkFloat32, sitk.sitkFloat64}
+    assert back.GetPixelID() in (kinds if offset else {sitk.sitkFloat32} if scale < 1e99 else kinds)
+    assert study.subset(frozenset({T1})).windows == {T1: study.windows[T1]}
+
+
+def test_any_image_in_a_studys_units_is_brought_back(scan):
+    study = make_study({T1: scan() * 3 + 7})
+    low, high = study.windows[T1]
+    grid = sitk.Image([4, 5, 6], sitk.sitkFloat32) + 0.5
+    back = study.own_intensities(T1, grid)
+    np.testing.assert_allclose(values(back), (low + high) / 2, rtol=1e-6)
+    assert back.GetPixelID() == sitk.sitkFloat32
+    assert same_place(back, grid)
+
+
+def test_images_that_were_not_scaled_are_their_own(scan):
+    study = Study({T1: scan()})
+    assert study.own_intensities(T1, study.images[T1]) is study.images[T1]
 
 
 @pytest.mark.parametrize(

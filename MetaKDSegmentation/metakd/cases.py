@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from metakd.case_lists import LIST_SUFFIXES, Row, read_rows
 from metakd.contrasts import CONTRASTS, Contrast, contrast_from_name
 from metakd.files import read_image
+from metakd.rectangular import skew
 from metakd.regions import CONVENTIONS, from_convention, unknown_labels
 from metakd.study import StudyError
 
@@ -186,6 +187,8 @@ def _read_label_map(path: Path) -> sitk.Image:
     kind = stored.GetPixelIDTypeAsString()
     if stored.GetDimension() != 3 or "vector" in kind or "complex" in kind:
         raise StudyError(f"{path}: no label map ({stored.GetDimension()}D, {kind}); 3D is needed")
+    if skew(stored) > 0:
+        raise StudyError(f"{path}: its axes are not at right angles; save it on a plain grid")
     return stored
 
 

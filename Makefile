@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := demo/phantom_1005
 
-.PHONY: demo test lint bench bench-train results avmnist cohort screenshots
+.PHONY: demo test lint bench bench-train results avmnist cohort scans screenshots
 .DEFAULT_GOAL := demo
 
 # The stamp makes set-up happen once; after it nothing here touches the network.
@@ -58,6 +58,10 @@ results: .venv/ready
 AVMNIST ?= ../shared/data/avmnist
 avmnist: .venv/ready
 	$(BIN)/python training/results/avmnist.py --data $(AVMNIST)
+
+# The tables "Raw scans" of training/RESULTS.md, some ten minutes.
+scans: .venv/ready
+	$(BIN)/python training/results/scans.py
 
 cohort: .venv/ready
 	$(BIN)/python training/results/cohort.py

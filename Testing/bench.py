@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 PATIENT = Path(__file__).parents[2] / "shared/data/brats/BraTS2021/BraTS2021_00002"
 CHOICES = [CONTRASTS[1:2], (Contrast.T1C, Contrast.FLAIR), CONTRASTS[1:], CONTRASTS]
-STAGES = ("read", "prepare", "network", "finish")
+STAGES = ("read", "register", "brain", "prepare", "network", "finish")
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def patient_table(folder: Path) -> None:
         if status:
             raise SystemExit(f"failed: {' '.join(command)}")
         seconds = json.loads(report.read_text())["seconds"]
-        figures = [*(seconds[stage] for stage in STAGES), time.perf_counter() - start]
+        figures = [*(seconds.get(stage, 0.0) for stage in STAGES), time.perf_counter() - start]
         # Linux counts in KiB, macOS in bytes.
         gigabytes = usage.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
         row = "".join(f"{figure:9.1f}" for figure in figures)

@@ -96,6 +96,44 @@ def test_the_reference_can_be_chosen(run, folder, write_image, scan, tiny_packag
         assert read(folder / "seg.nii").GetSize() == read(expected).GetSize()
 
 
+def test_what_was_prepared_is_left_where_asked(run, folder, write_image, scan, tiny_package):
+    coarse = sitk.BinShrink(scan(1), [1, 1, 2])
+    t1c, t1 = write_image("t1c.nii.gz", scan(0)), write_image("t1.nii.gz", coarse)
+    asked = ("segment", "--t1", t1, "--t1c", t1c, "--model", tiny_package)
+    results = ("--output", folder / "seg.nii.gz", "--report", folder / "r.json")
+    status, out, _ = run(*asked, *results, "--prepared", folder / "prepared")
+    assert status == 0
+    prepared = {path.name: path for path in (folder / "prepared").iterdir()}
+    assert set(prepared) == {"t1.nii.gz", "brain.nii.gz"}  # the reference is there already
+    expected = values(write_image("fine.nii.gz", sitk.Resample(coarse, scan(0))))
+    assert np.allclose(values(prepared["t1.nii.gz"]), expected, atol=0.01)
+    assert set(np.unique(values(prepared["brain.nii.gz"]))) == {0, 1}
+    report = json.loads((folder / "r.json").read_text("utf-8"))
+    brain_ml = values(prepared["brain.nii.gz"]).sum() / 1000
+    assert report["brain"]["volume_ml"] == pytest.approx(brain_ml, rel=0.05)
+    assert report["registration"]["T1"]["outcome"] == "aligned"
+    assert "T1 aligned with T1c already" in out
+    assert "as the images are stripped" in out
+
+
+def test_every_step_can_be_chosen(run, folder, write_image, scan, inputs, tiny_package):
+    asked = ("segment", *inputs, "--model", tiny_package, "--report", folder / "r.json")
+    mask = write_image("mask.nrrd", scan() > 400)
+    for chosen, outcome, source, says in (
+        (("--no-registration",), "off", "background", "registration is off"),
+        (("--registration", "affine"), "aligned", "background", "aligned with T1c already"),
+        (("--no-brain-extraction",), "aligned", "off", "brain not extracted"),
+        (("--brain-mask", mask), "aligned", "mask", "of the mask given"),
+    ):
+        status, out, _ = run(*asked, *chosen, "--output", folder / "seg.nii.gz")
+        report = json.loads((folder / "r.json").read_text("utf-8"))
+        assert status == 0
+        assert {done["outcome"] for done in report["registration"].values()} == {outcome}
+        assert report["brain"]["source"] == source
+        assert says in out
+    assert report["brain"]["volume_ml"] == pytest.approx(values(mask).sum() / 1000, rel=0.2)
+
+
 def test_ct_is_segmented_with_a_warning(run, folder, write_image, scan, tiny_package):
     path = write_image("ct.nii.gz", scan() * 3 - 1000)
     out, report = folder / "seg.nii.gz", folder / "r.json"
@@ -152,16 +190,27 @@ def test_one_damaged_model_does_not_hide_the_others(run, package, user_models):
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("", "segment evaluate models phantom worker --version"),
+        ("", "segment preprocess evaluate models phantom worker --version"),
         (
             "segment",
             "--t1 --t1c --t2 --flair --output --model --device --labels --reference --report "
-            "--probabilities --preview brats2023 brats2018 auto|cpu|cuda[:N]|mps t1,t1c,t2,flair",
+            "--probabilities --preview brats2023 brats2018 auto|cpu|cuda[:N]|mps t1,t1c,t2,flair "
+            "--prepared --registration rigid,affine --no-registration --brain-mask --brain "
+            "auto,builtin,synthstrip,hd-bet --no-brain-extraction --bias-correction",
+        ),
+        (
+            "preprocess",
+            "--t1 --t1c --t2 --flair --output --grid reference,sri24 --keep-skull --registration "
+            "--no-registration --brain-mask --brain --no-brain-extraction --bias-correction "
+            "report.json --device 0 linear",
         ),
         ("evaluate", "--cases --subsets --model --output all t1c+flair"),
         ("models", "list show verify import remove"),
         ("phantom", "--output --seed --cases"),
-        ("worker", "stdin stdout segment import phantom compare cancel shutdown probabilities"),
+        (
+            "worker",
+            "stdin stdout segment import phantom compare cancel shutdown probabilities prepared",
+        ),
     ],
 )
 def test_help_names_every_option(run, command, names):

@@ -101,14 +101,55 @@ BAD_USE = {
         "two results",
     ),
     "probability on an input": ("--t1 {wt} --output {out}/s.nii --probabilities {dir}", "an input"),
+    "registration on and off": (
+        "--t1 {t1} --output {out}/s.nii --registration rigid --no-registration",
+        "not allowed with",
+    ),
+    "brain by a tool and not at all": (
+        "--t1 {t1} --output {out}/s.nii --brain builtin --no-brain-extraction",
+        "not allowed with",
+    ),
+    "brain by a tool and by a mask": (
+        "--t1 {t1} --output {out}/s.nii --brain builtin --brain-mask {mask}",
+        "not allowed with",
+    ),
+    "unknown registration": ("--t1 {t1} --output {out}/s.nii --registration demons", "affine"),
+    "unknown brain extraction": ("--t1 {t1} --output {out}/s.nii --brain bet", "synthstrip"),
+    "absent brain mask": ("--t1 {t1} --output {out}/s.nii --brain-mask {out}/m.nii", "no such"),
+    "scan for a brain mask": ("--t1 {t1} --output {out}/s.nii --brain-mask {wt}", "not a mask"),
+    "empty brain mask": ("--t1 {t1} --output {out}/s.nii --brain-mask {empty}", "is empty"),
+    "tool that is not there": (
+        "--t1 {t1} --output {out}/s.nii --brain synthstrip",
+        "SynthStrip is not installed (there is no program mri_synthstrip); install FreeSurfer",
+    ),
+    "other tool that is not there": (
+        "--t1 {out}/none.nii --output {out}/s.nii --brain hd-bet",
+        "HD-BET is not installed",  # said before anything is read
+    ),
+    "result on the brain mask": ("--t1 {t1} --output {mask} --brain-mask {mask}", "is an input"),
+    "prepared in no folder": (
+        "--t1 {t1} --output {out}/s.nii --prepared {out}/no/p",
+        "no such folder",
+    ),
+    "prepared in a file": ("--t1 {t1} --output {out}/s.nii --prepared {t1}", "folder"),
+    "result on a prepared image": (
+        "--t1 {t1} --output {out}/brain.nii.gz --prepared {out}",
+        "two results",
+    ),
+    "prepared on an input": (
+        "--t1 {t1} --t1c {wt} --output {out}/s.nii --prepared {dir}",
+        "an input",
+    ),
     "preview no picture": ("--t1 {t1} --output {out}/s.nii --preview {out}/p.jpg", ".png"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD_USE.values(), ids=BAD_USE)
 def test_bad_use_is_one_line_status_2_and_no_output(
-    run, folder, tmp_path, write_image, tiny_package, user_models, arguments, says
+    run, folder, tmp_path, write_image, tiny_package, user_models, monkeypatch, arguments, says
 ):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("FREESURFER_HOME", raising=False)
     far = make_scan(1)
     far.SetOrigin((500.0, 0.0, 0.0))
     (tmp_path / "taken.nii").mkdir()
@@ -116,6 +157,8 @@ def test_bad_use_is_one_line_status_2_and_no_output(
         "t1": write_image("t1.nii.gz", make_scan()),
         "wt": write_image("wt.nii.gz", make_scan()),
         "far": write_image("far.nii.gz", far),
+        "mask": write_image("mask.nii.gz", make_scan() > 0),
+        "empty": write_image("empty.nii.gz", make_scan() > 1e6),
         "link": tmp_path / "link.nii.gz",
         "taken": tmp_path / "taken.nii",
         "out": folder,

@@ -7,9 +7,11 @@ import SimpleITK as sitk
 from metakd.contrasts import SUBSETS, Contrast, subset_name
 from metakd.inference import Prediction
 from metakd.model import Model, load_model
+from metakd.preprocess import PreparedStudy
 from metakd.regions import ED, ET, NCR, Region
+from metakd.registration import Registration
 from metakd.report import make_report
-from metakd.study import make_study
+from metakd.study import Study, make_study
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +36,29 @@ def labels():
     return image
 
 
-def report(labels, model, *contrasts):
+def preparation(*contrasts, registrations=None, **found):
+    """What the network is said to have seen: 2 mm voxels, half of the eight of them brain."""
+    grid = sitk.Image([2, 2, 2], sitk.sitkUInt8)
+    grid.SetSpacing([2.0] * 3)
+    brain = np.zeros((2, 2, 2), dtype=bool)
+    brain[0] = True
+    channels = {c: np.zeros((2, 2, 2), dtype=np.float32) for c in contrasts}
+    return PreparedStudy(channels, brain, grid, grid, registrations or {}, **found)
+
+
+def report(labels, model, *contrasts, prepared=None):
     rng = np.random.default_rng(0)
     images = {c: sitk.GetImageFromArray(rng.random((4, 4, 4))) for c in contrasts}
+    study = make_study(images)
     prediction = Prediction(np.zeros((3, 4, 4, 4), np.float32), "cpu", None)
     return make_report(
         labels,
-        make_study(images),
+        Study(study.images, {contrasts[0]: ("a warning",)}),
         model,
+        prepared=prepared or preparation(*contrasts),
         reference=contrasts[0],
         prediction=prediction,
         seconds={"network": 1.5},
-        warnings=("a warning",),
     )
 
 
@@ -80,6 +93,64 @@ def test_the_report_says_what_it_came_from(labels, model):
     assert json.loads(json.dumps(found.as_json())) == json.loads(
         json.dumps(dataclasses.asdict(found))
     )
+
+
+def test_a_label_map_without_tumour_is_called_that(labels, model):
+    found = report(labels, model, Contrast.T1C)
+    assert found.finding == "tumour found"
+    nothing = report(labels * 0, model, Contrast.T1C)
+    assert nothing.finding == "no tumour found"
+    assert set(nothing.volumes_ml.values()) == {0.0}
+
+
+def test_registration_is_told_of_every_contrast_but_the_reference(labels, model):
+    there = sitk.Transform(3, sitk.sitkIdentity)
+    registrations = {
+        Contrast.FLAIR: Registration("registered", there, 0.23456, 3.2, 1.5),
+        Contrast.T1: Registration("aligned", there, 0.3),
+    }
+    contrasts = (Contrast.T1C, Contrast.FLAIR, Contrast.T1, Contrast.T2)
+    prepared = preparation(*contrasts, registrations=registrations)
+    found = report(labels, model, *contrasts, prepared=prepared)
+    assert found.as_json()["registration"] == {
+        "T1": {"outcome": "aligned", "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": 0.3},
+        "T2": {"outcome": "off", "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": None},
+        "FLAIR": {"outcome": "registered", "moved_mm": 3.2, "turned_degrees": 1.5,
+                  "similarity": 0.235},
+    }  # fmt: skip
+    assert list(found.registration) == ["T1", "T2", "FLAIR"]
+    assert found.warnings == ("a warning",)
+
+
+def test_a_contrast_that_could_not_be_registered_is_warned_of(labels, model):
+    failed = Registration("failed", sitk.Transform(3, sitk.sitkIdentity), 0.0123)
+    contrasts = (Contrast.T1C, Contrast.T2)
+    prepared = preparation(*contrasts, registrations={Contrast.T2: failed})
+    found = report(labels, model, *contrasts, prepared=prepared)
+    assert found.registration["T2"].outcome == "failed"
+    suspicion, warning = found.warnings
+    assert suspicion == "a warning"
+    assert warning.startswith("T2 could not be registered to T1c (similarity 0.01)")
+
+
+def test_the_brain_and_what_each_contrast_covers_of_it_are_told(labels, model):
+    contrasts = (Contrast.T1C, Contrast.FLAIR)
+    prepared = preparation(
+        *contrasts,
+        brain_source="builtin",
+        coverage={Contrast.T1C: 1.0, Contrast.FLAIR: 0.61234},
+        partial={Contrast.FLAIR: np.zeros((2, 2, 2), dtype=bool)},
+    )
+    found = report(labels, model, *contrasts, prepared=prepared)
+    assert found.as_json()["brain"] == {"source": "builtin", "volume_ml": 0.0}
+    assert found.coverage == {"T1c": 1.0, "FLAIR": 0.612}
+    assert [w for w in found.warnings if w.startswith("FLAIR covers 61% of the brain")]
+
+
+def test_the_brains_volume_is_that_of_its_voxels(labels, model):
+    prepared = preparation(Contrast.T1C)
+    prepared.grid.SetSpacing([20.0, 30.0, 50.0])
+    assert report(labels, model, Contrast.T1C, prepared=prepared).brain.volume_ml == 120.0
 
 
 def test_the_embedded_card_has_a_figure_for_every_subset_and_region():

@@ -158,8 +158,9 @@ def test_progress_counts_every_unit_once_and_ends_at_the_total(files, tiny_packa
             paths, model=str(tiny_package), options=CPU, on_progress=lambda *s: steps.append(s)
         )
         n = len(paths)
-        stages = ["read"] * n + ["prepare"] * n + ["encode"] * n + ["decode", "finish"]
-        assert steps == [(stage, k, 3 * n + 2) for k, stage in enumerate(stages, start=1)]
+        stages = ["read"] * n + ["register"] * (n - 1) + ["brain"] + ["prepare"] * n
+        stages += ["encode"] * n + ["decode", "finish"]
+        assert steps == [(stage, k, 4 * n + 2) for k, stage in enumerate(stages, start=1)]
 
 
 def test_releasing_keeps_the_model_and_nothing_of_the_study(files, tiny_package, monkeypatch):

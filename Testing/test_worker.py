@@ -64,15 +64,18 @@ def test_a_study_is_segmented_as_the_engine_does_it(worker, files, folder, tiny_
     output = folder / "seg.nrrd"
     events = worker.answer(worker.segment(files, output, model=str(tiny_package)))
     steps = [(event["stage"], event["done"], event["total"]) for event in events[:-1]]
-    stages = [*["read"] * 4, *["prepare"] * 4, *["encode"] * 4, "decode", "finish", "write"]
-    assert steps == [(stage, done, 15) for done, stage in enumerate(stages, start=1)]
+    stages = [*["read"] * 4, *["register"] * 3, "brain", *["prepare"] * 4, *["encode"] * 4]
+    stages += ["decode", "finish", "write"]
+    assert steps == [(stage, done, 19) for done, stage in enumerate(stages, start=1)]
     expected = segment(read_study(files), load_model(str(tiny_package)), Options(device="cpu"))
     assert np.array_equal(pixels(output), sitk.GetArrayFromImage(expected.label_map))
     result = events[-1]
     assert set(result) == {"event", "id", "output", "report"}
     assert result["output"] == str(output)
     report, expected_report = result["report"], json.loads(json.dumps(expected.report.as_json()))
-    assert set(report.pop("seconds")) == {"read", "prepare", "network", "finish", "write"}
+    assert set(report.pop("seconds")) == {
+        "read", "register", "brain", "prepare", "network", "finish", "write"
+    }  # fmt: skip
     assert expected_report.pop("seconds")
     assert report == expected_report
     assert b"encoding: raw" in output.read_bytes()[:500]

@@ -28,9 +28,38 @@ _REQUIRED: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+_REQUIRED_OF_BRAIN: Mapping[str, Mapping[str, Any]] = {
+    "": {"version": str, "task": str, "description": str, "intended_use": str, "metakd": dict},
+    "metakd": {"architecture": str, "architecture_version": int, "arguments": dict,
+               "spacing_mm": (int, float), "threshold": float, "sha256": str,
+               "training_data": list},
+}  # fmt: skip
+
+
 def card_problem(card: object) -> str:
     """What is wrong with a card and what to do, in one line; empty when the engine can use it."""
-    for section, kinds in _REQUIRED.items():
+    problem = _form_problem(card, _REQUIRED)
+    if problem or not isinstance(card, dict):
+        return problem
+    settings: dict[str, Any] = card["metakd"]
+    if settings["contrasts"] != [contrast.value for contrast in CONTRASTS]:
+        return f"is for the contrasts {settings['contrasts']}, not for these"
+    return _nonsense(settings)
+
+
+def brain_card_problem(card: object) -> str:
+    """As `card_problem`, for the package of the built-in brain extraction."""
+    problem = _form_problem(card, _REQUIRED_OF_BRAIN)
+    if problem or not isinstance(card, dict):
+        return problem
+    arguments = card["metakd"]["arguments"]
+    shape = (arguments.get("contrasts"), arguments.get("regions"))
+    words = f"is for {shape[0]} contrasts and {shape[1]} regions; get the package again"
+    return "" if shape == (1, 1) else words
+
+
+def _form_problem(card: object, required: Mapping[str, Mapping[str, Any]]) -> str:
+    for section, kinds in required.items():
         part = card
         for name in filter(None, section.split(".")):
             part = part[name] if isinstance(part, dict) else None
@@ -40,11 +69,7 @@ def card_problem(card: object) -> str:
     assert isinstance(card, dict)  # noqa: S101 - for the type checker; said by the loop
     settings: dict[str, Any] = card["metakd"]
     found = (settings["architecture"], settings["architecture_version"])
-    if found != ARCHITECTURE:
-        return f"needs {found[0]} version {found[1]}; update metakd"
-    if settings["contrasts"] != [contrast.value for contrast in CONTRASTS]:
-        return f"is for the contrasts {settings['contrasts']}, not for these"
-    return _nonsense(settings)
+    return "" if found == ARCHITECTURE else f"needs {found[0]} version {found[1]}; update metakd"
 
 
 def _lacks(part: object, kinds: Mapping[str, Any]) -> str:

@@ -12,41 +12,12 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from metakd import help_texts
 from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, SUBSETS, Contrast, ContrastSet, parse_subset
 from metakd.outputs import IMAGE_ENDINGS
 from metakd.regions import CONVENTIONS
-
-_SEGMENT_HELP = """\
-Segment one patient from the contrasts there are; the features of the others are generated.
-
-  metakd segment --t1c t1c.nii.gz --flair flair.nii.gz --output seg.nii.gz
-
-Inputs: NIfTI, NRRD, MetaImage or a folder with one DICOM series, on any grids; registered to each
-other and skull-stripped. The result lies on the grid of the T1c (else FLAIR, T2, T1) image.
-"""
-
-_EVALUATE_HELP = """\
-Score a model on patients with known truth, for each subset of their contrasts.
-
-  metakd evaluate --cases BraTS2018 --output results --subsets all
-
-COHORT is a folder with one for each patient, with files named by contrast (t1, t1ce, t2, flair,
-t1n, t1c, t2w, t2f) and a file ending in seg; or a .json or .csv list with columns name, t1, t1c,
-t2, flair, segmentation, labels. Dice, HD95 and both lesion-wise, as BraTS 2023 has them. Writes
-scores.csv and summary.json, prints the table.
-"""
-
-_WORKER_HELP = """\
-Serve another program, as 3D Slicer's module does: requests on stdin, events on stdout, each one
-JSON object a line. It ends when stdin closes.
-
-  {"op":"segment","id":"1","inputs":{"t1c":"/in/t1c.nrrd"},"output":"/out/seg.nrrd","options":{}}
-
-Options: device, reference, model, labels, probabilities, as those of metakd segment. Other
-requests: import, phantom, compare, cancel, shutdown; metakd/worker_requests.py has their fields.
-The model and the last study stay in memory between requests.
-"""
+from metakd.step_options import add_step_options
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,11 +40,12 @@ def _run(arguments: argparse.Namespace) -> int:
     from metakd import commands
     from metakd.packages import ModelError
     from metakd.study import StudyError
+    from metakd.usage import UsageError
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         commands.COMMANDS[arguments.command](arguments)
-    except (StudyError, ModelError, commands.UsageError, OSError) as error:
+    except (StudyError, ModelError, UsageError, OSError) as error:
         return _complain(str(error), 2)
     except MemoryError as error:
         return _complain(str(error), 1)
@@ -99,10 +71,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="versions and device, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_segment(commands)
+    _add_preprocess(commands)
     _add_evaluate(commands)
     _add_models(commands)
     _add_phantom(commands)
-    _command(commands, "worker", "worker", "segment for another program", _WORKER_HELP)
+    _command(commands, "worker", "worker", "segment for another program", help_texts.WORKER)
     return parser
 
 
@@ -137,12 +110,8 @@ def _command(
 
 
 def _add_segment(commands: Commands[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "segment", "segment", "segment one patient", _SEGMENT_HELP)
-    inputs = parser.add_argument_group("contrasts (at least one)")
-    for contrast in CONTRASTS:
-        inputs.add_argument(
-            f"--{contrast.value}", type=Path, metavar="FILE", help=f"{contrast.label} image"
-        )
+    parser = _command(commands, "segment", "segment", "segment one patient", help_texts.SEGMENT)
+    _add_contrasts(parser)
     outputs = parser.add_argument_group("results")
     outputs.add_argument(
         "--output", type=_image_file, required=True, metavar="SEG.nii.gz", help="label map"
@@ -158,18 +127,64 @@ def _add_segment(commands: Commands[argparse.ArgumentParser]) -> None:
     outputs.add_argument(
         "--probabilities", type=Path, metavar="DIR", help="folder for one volume a region"
     )
+    outputs.add_argument(
+        "--prepared",
+        type=Path,
+        metavar="DIR",
+        help="folder for the registered contrasts, with skull, and the brain mask",
+    )
+    _add_reference(parser)
+    add_step_options(parser)
+    _add_model(parser)
+    _add_device(parser)
+
+
+def _add_preprocess(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        *(commands, "preprocess", "preprocess"),
+        *("register one patient's contrasts and extract the brain", help_texts.PREPROCESS),
+    )
+    _add_contrasts(parser)
+    outputs = parser.add_argument_group("results")
+    outputs.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder")
+    outputs.add_argument(
+        "--grid",
+        choices=("reference", "sri24"),
+        default="reference",
+        help="where the images lie: the reference's own grid (default), or one as BraTS has it",
+    )
+    outputs.add_argument(
+        "--keep-skull", action="store_true", help="leave what is outside the brain as it is"
+    )
+    _add_reference(parser)
+    add_step_options(parser)
+    _add_device(parser)
+
+
+def _add_contrasts(parser: argparse.ArgumentParser) -> None:
+    inputs = parser.add_argument_group("contrasts (at least one)")
+    for contrast in CONTRASTS:
+        inputs.add_argument(
+            f"--{contrast.value}", type=Path, metavar="FILE", help=f"{contrast.label} image"
+        )
+
+
+def _add_reference(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference",
         type=_contrast,
         metavar="{" + ",".join(contrast.value for contrast in CONTRASTS) + "}",
         help="whose grid the result lies on",
     )
-    _add_model_and_device(parser)
 
 
 def _add_evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(
-        commands, "evaluate", "evaluate", "score a model on patients with truth", _EVALUATE_HELP
+        commands,
+        "evaluate",
+        "evaluate",
+        "score a model on patients with truth",
+        help_texts.EVALUATE,
     )
     parser.add_argument(
         "--cases",
@@ -195,7 +210,8 @@ def _add_evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--only", metavar="FILE.json:KEY", help="only the cases listed under a key of a JSON file"
     )
-    _add_model_and_device(parser)
+    _add_model(parser)
+    _add_device(parser)
 
 
 def _add_models(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -221,10 +237,13 @@ def _add_phantom(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--cases", type=_positive, default=1, help="how many (default 1)")
 
 
-def _add_model_and_device(parser: argparse.ArgumentParser) -> None:
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="NAME|DIR", help="installed model or package folder (default embedded)"
     )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",

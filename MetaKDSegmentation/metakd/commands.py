@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import SimpleITK as sitk
 import torch
 from PIL import Image
-from tqdm import tqdm
 
-from metakd import __version__
+from metakd import __version__, terminal
 from metakd.cases import Case, find_cases
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.evaluate import as_csv, as_json, as_table, evaluate
 from metakd.files import write_label_map
-from metakd.inference import DeviceError, choose_device, leave_a_core_free
-from metakd.memory import hold_freed_memory
+from metakd.inference import choose_device
 from metakd.model import import_package, load_model
 from metakd.outputs import OutputFiles, check_places, check_writable
 from metakd.packages import ModelError, find_models, read_card, remove_model, user_folder
 from metakd.phantom import make_phantom, write_phantom
+from metakd.prepared_files import prepared_paths, write_prepared
+from metakd.preprocess_command import preprocess
 from metakd.preview import LegendEntry, draw_preview
 from metakd.regions import LABELS, REGION_OF_LABEL, REGIONS, Region
 from metakd.report import Report
 from metakd.segment import Options, Segmentation, segment
+from metakd.steps import AS_IT_IS
 from metakd.study import Study, read_study
-
-
-class UsageError(ValueError):
-    """The command cannot be carried out as given; the message says what to change."""
+from metakd.usage import UsageError, chosen_steps, given_contrasts, ready_device
 
 
 def version() -> str:
@@ -43,39 +40,33 @@ def version() -> str:
 
 def _segment(arguments: Namespace) -> None:
     start = time.perf_counter()
-    paths = {c: path for c in CONTRASTS if (path := getattr(arguments, c.value))}
-    _check_outputs(arguments, list(paths.values()))
-    options = _options(arguments, arguments.reference)
+    paths = given_contrasts(arguments)
+    _check_outputs(arguments, paths)
+    ready_device(arguments.device)
+    steps = chosen_steps(arguments)
+    options = Options(arguments.device, arguments.reference, steps=steps)
     model = load_model(arguments.model)
     study = read_study(paths)
-    if options.reference and options.reference not in paths:
-        raise UsageError(f"--reference {options.reference.value}: that contrast is not given")
     read_seconds = time.perf_counter() - start
-    with _Progress() as progress:
+    with terminal.Progress() as progress:
         result = segment(study, model, options, on_progress=progress)
     report = result.report.with_stage("read", read_seconds)
-    for warning in report.warnings:
-        print(f"metakd: warning: {warning}", file=sys.stderr)
+    terminal.warn(report.warnings)
     _write(arguments, result, report, study)
-    print(_spoken(report))
+    print(terminal.segmented(report))
 
 
-def _options(arguments: Namespace, reference: Contrast | None = None) -> Options:
-    leave_a_core_free()
-    hold_freed_memory()
-    try:
-        choose_device(arguments.device)
-    except DeviceError as error:
-        raise UsageError(f"{error}; try --device auto") from error
-    return Options(device=arguments.device, reference=reference)
-
-
-def _check_outputs(arguments: Namespace, inputs: list[Path]) -> None:
+def _check_outputs(arguments: Namespace, paths: Mapping[Contrast, Path]) -> None:
+    inputs = [*paths.values(), *filter(None, [arguments.brain_mask])]
     files = [f for f in (arguments.output, arguments.report, arguments.preview) if f]
     folder = arguments.probabilities
-    if folder:
-        files += [_probability_file(folder, region) for region in REGIONS]
-    check_places(files, inputs, folder)
+    likely = [_probability_file(folder, region) for region in REGIONS] if folder else []
+    check_places([*files, *likely], inputs, folder)
+    check_places([*files, *_prepared(arguments, paths).values()], inputs, arguments.prepared)
+
+
+def _prepared(arguments: Namespace, given: Collection[Contrast]) -> dict[str, Path]:
+    return prepared_paths(arguments.prepared, ".nii.gz", given, arguments.reference)
 
 
 def _write(arguments: Namespace, result: Segmentation, report: Report, study: Study) -> None:
@@ -85,6 +76,8 @@ def _write(arguments: Namespace, result: Segmentation, report: Report, study: St
             for region, image in result.probabilities.items():
                 path = _probability_file(arguments.probabilities, region)
                 sitk.WriteImage(image, files.stage(path))
+        left = _prepared(arguments, study.images)
+        write_prepared(files, left, study, result.prepared)
         if arguments.report:
             text = json.dumps(report.as_json(), indent=2)
             Path(files.stage(arguments.report)).write_text(text + "\n", encoding="utf-8")
@@ -108,7 +101,7 @@ def preview(reference: sitk.Image, label_map: sitk.Image, report: Report) -> Ima
             LegendEntry(
                 label,
                 f"{label.name}  {report.volumes_ml[label.short]:.1f} ml",
-                _reliability(region.reliability, region.expected_dice),
+                terminal.reliability(region.reliability, region.expected_dice),
                 region.reliability,
             )
         )
@@ -122,22 +115,9 @@ def preview(reference: sitk.Image, label_map: sitk.Image, report: Report) -> Ima
     )
 
 
-def _reliability(word: str, dice: float | None) -> str:
-    return f"{word}: expected Dice {dice:.2f}" if dice is not None else f"{word}: not measured"
-
-
-def _spoken(report: Report) -> str:
-    """The result in a few lines for a terminal."""
-    lines = [f"From {' + '.join(report.available)} with model {report.model}:"]
-    for name, region in report.regions.items():
-        trust = _reliability(region.reliability, region.expected_dice)
-        lines.append(f"  {name}  {region.name:<18}{region.volume_ml:9.1f} ml   {trust}")
-    seconds = sum(report.seconds.values())
-    return "\n".join([*lines, f"{seconds:.1f} s on {report.device}. {report.intended_use}"])
-
-
 def _evaluate(arguments: Namespace) -> None:
-    options = _options(arguments)
+    ready_device(arguments.device)
+    options = Options(arguments.device, steps=AS_IT_IS)
     model = load_model(arguments.model)
     cases = _chosen_cases(arguments)
     if arguments.output.exists() and not arguments.output.is_dir():
@@ -145,7 +125,7 @@ def _evaluate(arguments: Namespace) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name in ("scores.csv", "summary.json"):
         check_writable(arguments.output / name)
-    with _Progress(total=len(cases) * len(arguments.subsets)) as progress:
+    with terminal.Progress(total=len(cases) * len(arguments.subsets)) as progress:
         scores = evaluate(cases, arguments.subsets, model, options, progress.one_more)
     if not scores:
         raise UsageError("no case has all contrasts of any of the subsets asked for")
@@ -222,36 +202,9 @@ def _phantom(arguments: Namespace) -> None:
         print(folder)
 
 
-class _Progress:
-    """A bar on a terminal, plain lines in a pipe."""
-
-    def __init__(self, total: int | None = None) -> None:
-        self._bar = tqdm(total=total, unit="step", leave=False, disable=not sys.stderr.isatty())
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Progress inside one segmentation."""
-        self._bar.total = total
-        self._bar.set_description(stage)
-        self._bar.update(done - self._bar.n)
-        if self._bar.disable:
-            print(f"{stage} {done}/{total}", file=sys.stderr)
-
-    def one_more(self, case: str, subset: str) -> None:
-        """Progress over a cohort."""
-        self._bar.set_description(f"{case} {subset}")
-        self._bar.update()
-        if self._bar.disable:
-            print(f"{case} {subset}", file=sys.stderr)
-
-
 COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "segment": _segment,
+    "preprocess": preprocess,
     "evaluate": _evaluate,
     "models list": _list_models,
     "models show": _show_model,

@@ -6,9 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+_LARGEST_BRAIN_ML = 2100.0
+_LARGEST_CUT_CM2 = 20.0  # where a brain that is cut off would show more of its inside
+
 
 def background(values: npt.NDArray[np.number]) -> float | None:
-    """The value around a skull-stripped brain, whatever its number; `None` for a whole head.
+    """The value around a brain or head, whatever its number; `None` for noisy air.
 
     It is the one that fills most of the border of `values` (D, H, W); noisy air has no such value.
     """
@@ -29,3 +32,27 @@ def foreground(image: sitk.Image) -> sitk.Image:
     mask: sitk.Image
     mask = sitk.OtsuThreshold(image, 0, 1, 128) if value is None else sitk.NotEqual(image, value)
     return mask
+
+
+def looks_stripped(values: npt.NDArray[np.number], spacing: tuple[float, ...]) -> bool | None:
+    """Whether a scan shows a brain without its skull; `None` if its outside cannot tell.
+
+    Many a whole head has air of one value too. But it is larger than any brain, or is cut off by
+    the image's border, which may happen to a brain alone too.
+
+    Args:
+        values: (D, H, W).
+        spacing: mm along the same axes.
+    """
+    air = background(values)
+    if air is None:
+        return False
+    inside = values != air
+    if inside.sum() * np.prod(spacing) / 1000 > _LARGEST_BRAIN_ML:
+        return False
+    for axis in range(3):
+        area = np.prod(np.delete(spacing, axis)) / 100
+        cut = max(int(inside.take(end, axis).sum()) for end in (0, -1))
+        if cut * area > _LARGEST_CUT_CM2:
+            return None
+    return True

@@ -210,11 +210,25 @@ class _Job:
                 features[contrast.index] = self._features(contrast, box)
                 self._tick("encode")
             self._stop_if_cancelled()
-            available = torch.tensor([[f is not None for f in features]], device=self.device)
-            logits = self.network.decode(self.network.generate(features, available))
-        probabilities = torch.sigmoid(logits[0].float())
+            probabilities = self._decode(features, box)
         self._tick("decode")
         return probabilities
+
+    def _decode(self, features: list[Pyramid | None], box: Box) -> Tensor:
+        """Each voxel decoded from the contrasts that cover it."""
+        merged: Tensor | None = None
+        for covering, where in _coverings(self.prepared, box):
+            some = [f if f is not None and i in covering else None for i, f in enumerate(features)]
+            available = torch.tensor([[f is not None for f in some]], device=self.device)
+            logits = self.network.decode(self.network.generate(some, available))
+            probabilities = torch.sigmoid(logits[0].float())
+            if merged is None:
+                merged = probabilities
+            else:
+                here = to_tensor(where.astype(np.float32)).to(self.device) > 0
+                merged = torch.where(here, probabilities, merged)
+        assert merged is not None  # noqa: S101 - for the type checker; there is one covering at least
+        return merged
 
     def _features(self, contrast: Contrast, box: Box) -> Pyramid:
         """Features of one contrast in one box; those of the whole grid are kept."""
@@ -237,6 +251,25 @@ class _Job:
     def _tick(self, stage: str) -> None:
         self.done += 1
         self.on_progress(stage, self.done, self.total)
+
+
+def _coverings(
+    prepared: PreparedStudy, box: Box
+) -> Iterator[tuple[frozenset[int], npt.NDArray[np.bool_]]]:
+    """Sets of contrasts (by index), and where in the box (d, h, w) each is all that there is.
+
+    All contrasts first, everywhere; a study that is covered by all of them has no other.
+    """
+    everywhere = frozenset(contrast.index for contrast in prepared.channels)
+    shape = prepared.brain[box].shape
+    yield everywhere, np.ones(shape, dtype=bool)
+    code = np.zeros(shape, dtype=np.uint8)  # bit i is set where contrast i is lacking
+    for contrast, covers in prepared.partial.items():
+        code |= np.where(covers[box], 0, 1 << contrast.index).astype(np.uint8)
+    for lacking in np.unique(code[prepared.brain[box]]):
+        covering = frozenset(i for i in everywhere if not lacking & (1 << i))
+        if lacking and covering:
+            yield covering, code == lacking
 
 
 def _autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -34,6 +34,19 @@ class _Kept:
     value: Any
 
 
+class Same:
+    """A part of a key that is equal only to what holds the very same object."""
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other._thing is self._thing
+
+    def __hash__(self) -> int:
+        return id(self._thing)
+
+
 class Memory:
     """The latest value of each slot, beside what it was made from.
 

@@ -86,7 +86,14 @@ def read_package(folder: Path) -> Model:
 def _model(name: str, files: Mapping[str, bytes], source: Path) -> Model:
     """The model that a package's files make, once everything about them is found sound."""
     card = card_of(files, source)
-    settings = card["metakd"]
+    return Model(name, card, network_of(files, card["metakd"], source))
+
+
+def network_of(files: Mapping[str, bytes], settings: Mapping[str, Any], source: Path) -> MetaKDNet:
+    """The network of a package's files, in evaluation mode, checked against its card's settings.
+
+    Raises `ModelError` naming the file that is wrong.
+    """
     data = file_of(files, WEIGHTS, source)
     if hashlib.sha256(data).hexdigest() != settings["sha256"]:
         raise ModelError(
@@ -100,7 +107,7 @@ def _model(name: str, files: Mapping[str, bytes], source: Path) -> Model:
     except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(f"{source}: weights and card do not fit together ({reason})") from error
-    return Model(name, card, network.eval())
+    return network.eval()
 
 
 def import_package(source: Path) -> Path:

@@ -27,6 +27,8 @@ class MetaKDNet(AnySubsetNet):
             the finest is at half the input's resolution already, where a convolution costs an
             eighth. The decoder's last layer learns the way back to full resolution.
         decoder_channels: the decoder's width at each scale, finest first.
+        running_statistics: normalise by what training has seen, so that windows of an image give
+            what the whole does; without, by the image itself, which must then be whole.
 
     Example:
         >>> net = MetaKDNet()
@@ -42,15 +44,19 @@ class MetaKDNet(AnySubsetNet):
         regions: int = 3,
         channels: Sequence[int] = (16, 32, 64, 96),
         decoder_channels: Sequence[int] = (32, 32, 64, 96),
+        running_statistics: bool = True,
     ) -> None:
-        super().__init__([Encoder(channels) for _ in range(contrasts)])
+        super().__init__([Encoder(channels, running_statistics) for _ in range(contrasts)])
         self.arguments: dict[str, Any] = {
             "contrasts": contrasts,
             "regions": regions,
             "channels": list(channels),
             "decoder_channels": list(decoder_channels),
+            "running_statistics": running_statistics,
         }
-        self.decoder = Decoder([contrasts * width for width in channels], decoder_channels, regions)
+        self.decoder = Decoder(
+            [contrasts * width for width in channels], decoder_channels, regions, running_statistics
+        )
 
     @property
     def stride(self) -> int:
@@ -82,10 +88,12 @@ class MetaKDNet(AnySubsetNet):
 class Encoder(nn.Module):
     r""":math:`\theta_i`: (B, 1, D, H, W) to a pyramid; a convolution with stride 2 per scale."""
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], running: bool) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            nn.Sequential(ConvNormAct(fine, coarse, stride=2), ConvNormAct(coarse, coarse))
+            nn.Sequential(
+                ConvNormAct(fine, coarse, running, stride=2), ConvNormAct(coarse, coarse, running)
+            )
             for fine, coarse in zip([1, *channels], channels, strict=False)
         )
 
@@ -100,14 +108,19 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     r""":math:`\zeta`: concatenated pyramids, squeezed per scale, merged from coarse to fine."""
 
-    def __init__(self, inputs: Sequence[int], channels: Sequence[int], regions: int) -> None:
+    def __init__(
+        self, inputs: Sequence[int], channels: Sequence[int], regions: int, running: bool
+    ) -> None:
         super().__init__()
         self.squeeze = nn.ModuleList(
             nn.Conv3d(wide, narrow, 1) for wide, narrow in zip(inputs, channels, strict=True)
         )
-        self.bottom = nn.Sequential(*(ConvNormAct(channels[-1], channels[-1]) for _ in range(2)))
+        self.bottom = nn.Sequential(
+            *(ConvNormAct(channels[-1], channels[-1], running) for _ in range(2))
+        )
         self.merge = nn.ModuleList(
-            ConvNormAct(fine + coarse, fine) for fine, coarse in itertools.pairwise(channels)
+            ConvNormAct(fine + coarse, fine, running)
+            for fine, coarse in itertools.pairwise(channels)
         )
         self.head = nn.ConvTranspose3d(channels[0], regions, 2, stride=2)
 
@@ -127,12 +140,13 @@ class ConvNormAct(nn.Sequential):
     In training a channel is normalised by each sample's own statistics, so that neither the batch
     nor how it is spread over processes changes what is learned. In evaluation mode the statistics
     are fixed, the running ones of training: a voxel's result then depends on its neighbourhood
-    alone, not on what else is in the window or the box.
+    alone, not on what else is in the window or the box. Without `running` statistics it is as in
+    training.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, running: bool, stride: int = 1) -> None:
         super().__init__(
             nn.Conv3d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.InstanceNorm3d(outputs, momentum=0.01, affine=True, track_running_stats=True),
+            nn.InstanceNorm3d(outputs, momentum=0.01, affine=True, track_running_stats=running),
             nn.LeakyReLU(0.01, inplace=True),
         )

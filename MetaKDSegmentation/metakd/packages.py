@@ -14,7 +14,7 @@ import shutil
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -86,7 +86,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card_of(_files_of_folder(folder, (CARD,)), folder)
 
 
-def card_of(files: Mapping[str, bytes], source: Path) -> dict[str, Any]:
+def card_of(
+    files: Mapping[str, bytes],
+    source: Path,
+    problem_of: Callable[[object], str] = card_problem,
+) -> dict[str, Any]:
     """The checked card among a package's files; errors (`ModelError`) name their `source`."""
     path = source / CARD
     try:
@@ -95,7 +99,7 @@ def card_of(files: Mapping[str, bytes], source: Path) -> dict[str, Any]:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{path}: not valid JSON; get the package again") from error
-    problem = card_problem(card)
+    problem = problem_of(card)
     if problem:
         raise ModelError(f"{path}: {problem}")
     return dict(card)

@@ -14,8 +14,11 @@ from metakd.card import INTENDED_USE
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.inference import Prediction
 from metakd.model import Model
+from metakd.preprocess import PreparedStudy
 from metakd.regions import LABELS, REGIONS, Region
 from metakd.study import Study
+
+TUMOUR, NO_TUMOUR = "tumour found", "no tumour found"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,35 @@ class RegionReport:
 
 
 @dataclass(frozen=True)
+class RegistrationReport:
+    """What became of one contrast's place.
+
+    Attributes:
+        outcome: ``aligned`` (measured, and left alone), ``registered``, ``failed`` (left as it
+            was) or ``off``.
+        moved_mm, turned_degrees: how far the head's middle was moved, and the head turned.
+        similarity: normalised mutual information with the reference, 0 to 1; `None` when off.
+    """
+
+    outcome: str
+    moved_mm: float = 0.0
+    turned_degrees: float = 0.0
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class BrainReport:
+    """The brain that was looked at.
+
+    Attributes:
+        source: ``mask``, ``background``, ``builtin``, ``synthstrip``, ``hd-bet`` or ``off``.
+    """
+
+    source: str
+    volume_ml: float
+
+
+@dataclass(frozen=True)
 class Report:
     """All that is said about one segmentation; `asdict` of it is the JSON report.
 
@@ -45,8 +77,16 @@ class Report:
         available, generated: names of the contrasts given, and of those whose features were
             generated from them.
         seconds: by stage.
+        finding: ``tumour found`` or ``no tumour found``.
+        registration: by contrast, of all but the reference.
+        coverage: contrast → the part of the brain that it covers, 0 to 1; elsewhere the result is
+            from the others.
     """
 
+    finding: str
+    registration: Mapping[str, RegistrationReport]
+    brain: BrainReport
+    coverage: Mapping[str, float]
     regions: Mapping[str, RegionReport]
     volumes_ml: Mapping[str, float]
     measured_on: str
@@ -79,10 +119,10 @@ def make_report(
     study: Study,
     model: Model,
     *,
+    prepared: PreparedStudy,
     reference: Contrast,
     prediction: Prediction,
     seconds: Mapping[str, float],
-    warnings: tuple[str, ...],
 ) -> Report:
     """Measure a label map (engine's convention) and say how far it can be trusted."""
     labels = sitk.GetArrayViewFromImage(label_map)
@@ -90,6 +130,10 @@ def make_report(
     voxels = {label.value: int(np.count_nonzero(labels == label.value)) for label in LABELS}
     available = frozenset(study.images)
     return Report(
+        finding=TUMOUR if any(voxels.values()) else NO_TUMOUR,
+        registration=registration_reports(prepared, reference),
+        brain=BrainReport(prepared.brain_source, round(prepared.brain_ml, 1)),
+        coverage={c.label: round(part, 3) for c, part in prepared.coverage.items()},
         regions={
             region.value: _region_report(voxels, voxel_ml, region, model, available)
             for region in REGIONS
@@ -108,8 +152,40 @@ def make_report(
         device=prediction.device,
         window=prediction.window,
         seconds=dict(seconds),
-        warnings=warnings,
+        warnings=(*study.warnings, *preparation_warnings(prepared, reference)),
     )
+
+
+def registration_reports(
+    prepared: PreparedStudy, reference: Contrast
+) -> dict[str, RegistrationReport]:
+    """By label, what became of every contrast's place but the reference's."""
+    reports = {}
+    for contrast in (c for c in CONTRASTS if c in prepared.channels):
+        done = prepared.registrations.get(contrast)
+        if done:
+            reports[contrast.label] = RegistrationReport(
+                done.outcome, done.moved_mm, done.turned_degrees, round(done.similarity, 3)
+            )
+        elif contrast is not reference:
+            reports[contrast.label] = RegistrationReport("off")
+    return reports
+
+
+def preparation_warnings(prepared: PreparedStudy, reference: Contrast) -> tuple[str, ...]:
+    """What went wrong on the way to the network but did not stop the work."""
+    warnings = [
+        f"{contrast.label} could not be registered to {reference.label} (similarity "
+        f"{done.similarity:.2f}); it was used where it lies, compare the two"
+        for contrast, done in prepared.registrations.items()
+        if done.outcome == "failed"
+    ]
+    warnings += [
+        f"{contrast.label} covers {prepared.coverage[contrast]:.0%} of the brain; elsewhere the "
+        "result is from the other contrasts, check the border"
+        for contrast in prepared.partial
+    ]
+    return tuple(warnings)
 
 
 def _region_report(

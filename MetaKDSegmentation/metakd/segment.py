@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import SimpleITK as sitk
 
@@ -13,10 +13,11 @@ from metakd.inference import choose_device, predict, units_of_work
 from metakd.memory import Memory
 from metakd.model import Model
 from metakd.postprocess import label_map, to_reference
-from metakd.preprocess import Shape, prepare
+from metakd.preprocess import PreparedStudy, Shape, prepare, units_of_steps
 from metakd.progress import Cancelled, IsCancelled, OnProgress, Part
 from metakd.regions import Region
 from metakd.report import Report, make_report
+from metakd.steps import Steps
 from metakd.study import Study
 
 
@@ -29,11 +30,13 @@ class Options:
         reference: the contrast whose grid the result comes back in; T1c > FLAIR > T2 > T1
             unless chosen.
         window: side of the sliding window in voxels; the whole brain in one pass unless chosen.
+        steps: what is done to the study before the network sees it.
     """
 
     device: str = "auto"
     reference: Contrast | None = None
     window: int | None = None
+    steps: Steps = field(default_factory=Steps)
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,15 @@ class Segmentation:
         label_map: uint8, the engine's convention (1 NCR, 2 ED, 3 ET).
         probabilities: float32 image a region, before the threshold.
         report: volumes, reliability, provenance.
+        study: what was read.
+        prepared: what the network saw.
     """
 
     label_map: sitk.Image
     probabilities: Mapping[Region, sitk.Image]
     report: Report
+    study: Study
+    prepared: PreparedStudy
 
     def with_stage(self, stage: str, seconds: float) -> Segmentation:
         """The same with the time of a stage that lay outside the pipeline."""
@@ -69,8 +76,10 @@ def segment(
     Args:
         memory: what earlier runs have left to this one, and this one leaves to the next. The
             result is the same to the bit with and without; only what changed is computed anew.
-        on_progress: the stages are ``prepare`` (a unit a contrast), ``encode``, ``decode`` and
-            ``finish`` (one unit).
+        on_progress: the stages are ``register`` (a unit for each contrast but the reference),
+            ``brain`` (one unit), ``prepare`` (a unit a contrast), ``encode``, ``decode`` and
+            ``finish`` (one unit). Until the study's grid is known, the units are those of one pass
+            over the whole brain.
         is_cancelled: asked between units.
 
     Example:
@@ -82,14 +91,16 @@ def segment(
     `Cancelled` and `MemoryError`.
     """
     options = options or Options()
-    clock = _Clock()
     device = choose_device(options.device)
     reference = options.reference or study.default_reference
     contrasts, stride = len(study.images), model.network.stride
+    before = units_of_steps(contrasts, options.steps)
 
-    def on_contrast(done: int, shape: Shape) -> None:
-        units = units_of_work(shape, contrasts, stride, device, options.window)
-        on_progress("prepare", done, contrasts + units + 1)
+    def on_step(step: str, done: int, shape: Shape | None) -> None:
+        units = contrasts + 1
+        if shape:
+            units = units_of_work(shape, contrasts, stride, device, options.window)
+        on_progress(step, done, before + units + 1)
         if is_cancelled():
             raise Cancelled
 
@@ -98,11 +109,14 @@ def segment(
         spacing=model.spacing,
         stride=stride,
         reference=reference,
+        steps=options.steps,
+        device=device,
         memory=memory,
-        on_contrast=on_contrast,
+        on_step=on_step,
+        is_cancelled=is_cancelled,
     )
-    clock.stop("prepare")
-    network = Part(on_progress, before=contrasts, after=1)
+    clock = _Clock(prepared.seconds)
+    network = Part(on_progress, before=before, after=1)
     prediction = predict(
         model.network,
         prepared,
@@ -121,19 +135,19 @@ def segment(
         labels,
         study,
         model,
+        prepared=prepared,
         reference=reference,
         prediction=prediction,
         seconds=clock.seconds,
-        warnings=study.warnings,
     )
-    return Segmentation(labels, probabilities, report)
+    return Segmentation(labels, probabilities, report, study, prepared)
 
 
 class _Clock:
-    """Seconds of each stage."""
+    """Seconds of each stage, after those of the preparation."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, before: Mapping[str, float]) -> None:
+        self.seconds = {stage: round(seconds, 3) for stage, seconds in before.items()}
         self._last = time.perf_counter()
 
     def stop(self, stage: str) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import torch
 
 from metakd.contrasts import Contrast
+from metakd.dicom_series import is_dicom
 from metakd.memory import Memory, give_back_freed_memory, is_out_of_memory
 from metakd.model import Model, read_package
 from metakd.packages import CARD, WEIGHTS, package_folder
+from metakd.preprocess import units_of_steps
 from metakd.progress import Cancelled, IsCancelled, OnProgress, Part
 from metakd.segment import Options, Segmentation, segment
 from metakd.study import Scan, read_scan, read_study
@@ -73,6 +75,9 @@ class Session:
         is_cancelled: IsCancelled,
     ) -> Segmentation:
         start, contrasts, done = time.perf_counter(), len(paths), 0
+        steps = (options or Options()).steps
+        # One pass over the whole brain: each contrast encoded, one decoding, one finish.
+        later = units_of_steps(contrasts, steps) + contrasts + 2
 
         def read(contrast: Contrast, path: Path) -> Scan:
             nonlocal done
@@ -82,7 +87,7 @@ class Session:
                 (contrast, "scan"), None, file_identity(path), read_scan, contrast, path
             )
             done += 1
-            on_progress("read", done, 3 * contrasts + 2)
+            on_progress("read", done, contrasts + later)
             return scan
 
         study = read_study(paths, read)
@@ -120,10 +125,12 @@ def file_identity(path: Path) -> Hashable:
     A file that keeps its voxels in another one, or cannot be seen, is never what it was.
     """
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        # A file of a DICOM series stands for all of them.
+        folder = path if path.is_dir() else path.parent if is_dicom(path) else None
+        files = [path] if folder is None else sorted(folder.iterdir())
         if any(_is_only_a_header(file) for file in files):
             return object()
-        return tuple(_stamp(file) for file in files)
+        return (os.fspath(path), *(_stamp(file) for file in files))
     except OSError:
         return object()
 

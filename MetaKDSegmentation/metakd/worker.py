@@ -20,6 +20,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ def main(scratch: str | None = None) -> NoReturn:
         scratch: a folder of whoever started this, deleted at the end: its owner may have crashed.
     """
     send = _claim_stdout()
+    if scratch:
+        tempfile.tempdir = scratch  # what a killed run leaves goes with the rest
     if hasattr(os, "setsid"):
         with suppress(OSError):  # so that whoever started this can end it with all its children
             os.setsid()

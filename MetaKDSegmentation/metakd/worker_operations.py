@@ -19,6 +19,8 @@ from metakd.packages import ModelError
 from metakd.phantom import make_phantom, write_phantom
 from metakd.progress import Cancelled, IsCancelled, OnProgress, Part
 from metakd.regions import REGIONS, Region
+from metakd.step_options import make_steps
+from metakd.steps import Steps
 from metakd.study import StudyError
 from metakd.worker_requests import BadRequest, Compare, Import, Phantom, Request, Segment
 
@@ -109,15 +111,13 @@ class Operations:
         from metakd.inference import DeviceError
         from metakd.segment import Options
 
-        files = _probability_files(request)
-        places = [request.output, *files.values()]
-        check_places(places, list(request.inputs.values()), request.probabilities)
+        _check_outputs(request)
         progress = Part(on_progress, after=1)
         try:
             result = session.segment(
                 request.inputs,
                 model=request.model,
-                options=Options(device=request.device, reference=request.reference),
+                options=Options(request.device, request.reference, steps=_steps(request)),
                 on_progress=progress,
                 is_cancelled=is_cancelled,
             )
@@ -130,8 +130,11 @@ class Operations:
         on_progress("write", progress.total, progress.total)
         report = result.report.with_stage("write", time.perf_counter() - start)
         answer: Answer = {"output": str(request.output), "report": report.as_json()}
-        if files:
-            answer["probabilities"] = {region.value: str(path) for region, path in files.items()}
+        if request.probabilities:
+            likely = _probability_files(request)
+            answer["probabilities"] = {region.value: str(path) for region, path in likely.items()}
+        if request.prepared:
+            answer["prepared"] = {name: str(path) for name, path in _prepared(request).items()}
         return answer
 
     def _import(
@@ -148,13 +151,36 @@ def _probability_files(request: Segment) -> dict[Region, Path]:
     return {region: folder / f"{region.value.lower()}.nrrd" for region in REGIONS} if folder else {}
 
 
+def _prepared(request: Segment) -> dict[str, Path]:
+    from metakd.prepared_files import prepared_paths
+
+    return prepared_paths(request.prepared, ".nrrd", request.inputs, request.reference)
+
+
+def _check_outputs(request: Segment) -> None:
+    inputs = [*request.inputs.values(), *filter(None, [request.brain_mask])]
+    likely = _probability_files(request).values()
+    check_places([request.output, *likely], inputs, request.probabilities)
+    check_places([request.output, *_prepared(request).values()], inputs, request.prepared)
+
+
+def _steps(request: Segment) -> Steps:
+    return make_steps(
+        request.registration, request.brain, request.brain_mask, request.bias_correction
+    )
+
+
 def _write(request: Segment, result: Segmentation) -> None:
+    from metakd.prepared_files import write_prepared
+
     try:
         with OutputFiles() as files:
             if request.probabilities:
                 request.probabilities.mkdir(exist_ok=True)
             for region, path in _probability_files(request).items():
                 sitk.WriteImage(result.probabilities[region], files.stage(path))
+            if request.prepared:
+                write_prepared(files, _prepared(request), result.study, result.prepared)
             write_label_map(result.label_map, files.stage(request.output), request.labels)
     except RuntimeError as error:
         raise OSError(f"{request.output}: cannot be written; is the disk full?") from error

@@ -5,7 +5,11 @@ is an error that says which; nothing is guessed and nothing is passed over.
 
     segment   inputs: contrast → file, any of t1, t1c, t2, flair; output: file for the label map;
               options, all of which may be left out or null: device, reference (a contrast), model
-              (name or folder), labels (a convention of `regions`), probabilities (folder)
+              (name or folder), labels (a convention of `regions`), probabilities (folder),
+              registration (rigid, affine or off), brain (auto, builtin, synthstrip, hd-bet or
+              off), brain_mask (file in the reference's space, on any grid; goes before brain),
+              bias_correction (true or false), prepared (folder for the registered contrasts but
+              the reference, with skull, and for the brain mask, all on the reference's grid)
     import    path: model package
     phantom   output: folder; seed
     compare   segmentation, reference: maps of regions on one grid, in uint8: bit 0 is set inside
@@ -26,6 +30,7 @@ from typing import Any
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.outputs import IMAGE_ENDINGS
 from metakd.regions import CONVENTIONS, REGIONS, Region
+from metakd.steps import BRAIN_SOURCES, REGISTRATIONS, Steps
 
 LONGEST_LINE = 2**20
 """Bytes; a request needs a few hundred."""
@@ -53,6 +58,11 @@ class Segment(Request):
     model: str | None
     labels: str
     probabilities: Path | None
+    registration: str
+    brain: str
+    brain_mask: Path | None
+    bias_correction: bool
+    prepared: Path | None
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,14 @@ def _segment(name: str, fields: dict[str, Any]) -> Segment:
         reference=_reference(options, inputs) if "reference" in options else None,
         model=_text(options, "model") if "model" in options else None,
         labels=_one_of(options.get("labels", "brats2023"), "labels", CONVENTIONS),
-        probabilities=_path(options, "probabilities") if "probabilities" in options else None,
+        probabilities=_path_or_none(options, "probabilities"),
+        registration=_one_of(
+            options.get("registration", _USUAL.registration), "registration", REGISTRATIONS
+        ),
+        brain=_one_of(options.get("brain", _USUAL.brain), "brain", BRAIN_SOURCES),
+        brain_mask=_path_or_none(options, "brain_mask"),
+        bias_correction=_truth(options.get("bias_correction", False), "bias_correction"),
+        prepared=_path_or_none(options, "prepared"),
     )
 
 
@@ -161,7 +178,11 @@ def _cancel(name: str, fields: dict[str, Any]) -> Cancel:
     return Cancel(name)
 
 
-_OPTIONS = ("device", "reference", "model", "labels", "probabilities")
+_USUAL = Steps()
+_OPTIONS = (
+    *("device", "reference", "model", "labels", "probabilities"),
+    *("registration", "brain", "brain_mask", "bias_correction", "prepared"),
+)
 _OPERATIONS: Mapping[str, tuple[Callable[[str, dict[str, Any]], Request], Collection[str]]] = {
     "segment": (_segment, ("inputs", "output", "options")),
     "import": (_import, ("path",)),
@@ -195,6 +216,16 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{key} is {_shown(value)}, not a text")
     return value
+
+
+def _truth(value: object, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name} is {_shown(value)}, neither true nor false")
+    return value
+
+
+def _path_or_none(fields: Mapping[str, Any], key: str) -> Path | None:
+    return _path(fields, key) if key in fields else None
 
 
 def _path(fields: Mapping[str, Any], key: str) -> Path:

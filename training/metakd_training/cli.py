@@ -14,6 +14,7 @@ from metakd.cases import find_cases
 from metakd_training import runs
 from metakd_training.compare import compare
 from metakd_training.config import read_config
+from metakd_training.config.brain import BrainConfig
 from metakd_training.config.segmentation import SegmentationConfig
 from metakd_training.config.tables import CohortData
 from metakd_training.data.splits import make_split
@@ -25,6 +26,7 @@ from metakd_training.export import (
     read_description,
     write_package,
 )
+from metakd_training.export_brain import export_brain
 from metakd_training.fit import fit
 from metakd_training.launch import Launch
 
@@ -157,7 +159,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         print(evaluate_run(run, config, arguments.output, description=description, **how))
         return
     if arguments.card:
-        raise ValueError("--card: says how segmentations are cleaned; this run classifies")
+        raise ValueError("--card: says how segmentations are cleaned; this run segments no tumour")
+    if isinstance(config, BrainConfig):
+        from metakd_training.evaluate_brain import evaluate_brain
+
+        print(evaluate_brain(run, config, arguments.output, **how))
+        return
     from metakd_training.evaluate_classifier import evaluate_classifier
 
     print(evaluate_classifier(run, config, arguments.output, **how))
@@ -182,19 +189,25 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     _note_unfinished(arguments)
-    run = arguments.run_folder
-    network = runs.segmentation_network(run, _CHECKPOINTS[arguments.checkpoint])
-    evaluation = None
+    run, config = arguments.run_folder, runs.stored_config(arguments.run_folder)
+    checkpoint, evaluation = _CHECKPOINTS[arguments.checkpoint], None
     if arguments.evaluation:
         evaluation = json.loads(arguments.evaluation.read_text(encoding="utf-8"))
-        check_evaluation(evaluation, network, runs.patients(run, "val"))
-    card = make_card(
-        network,
-        description=read_description(arguments.card),
-        spacing=runs.stored_config(run).data.spacing,
-        evaluation=evaluation,
-    )
-    write_package(arguments.output, card, network)
+    if isinstance(config, BrainConfig):
+        if not evaluation:
+            raise ValueError("--evaluation is needed: it has the threshold of the brain")
+        export_brain(run, config, checkpoint, arguments.card, evaluation, arguments.output)
+    else:
+        network = runs.segmentation_network(run, checkpoint)
+        if evaluation:
+            check_evaluation(evaluation, network, runs.patients(run, "val"))
+        card = make_card(
+            network,
+            description=read_description(arguments.card),
+            spacing=runs.stored_config(run).data.spacing,
+            evaluation=evaluation,
+        )
+        write_package(arguments.output, card, network)
     print(arguments.output)
 
 

@@ -12,6 +12,7 @@ from metakd.evaluate import as_csv, as_json, as_table, evaluate, summary
 from metakd.model import Model, read_package
 from metakd.outputs import OutputFiles
 from metakd.segment import Options
+from metakd.steps import AS_IT_IS
 from tqdm import tqdm
 
 from metakd_training import runs
@@ -51,7 +52,11 @@ def evaluate_run(
     output.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(cases) * len(SUBSETS), unit="", leave=False, disable=None) as bar:
         scores = evaluate(
-            cases, SUBSETS, model, Options(device=device), lambda case, subset: bar.update()
+            cases,
+            SUBSETS,
+            model,
+            Options(device=device, steps=AS_IT_IS),
+            lambda case, subset: bar.update(),
         )
     if not scores:
         raise ValueError(f"{key}: no patient has the contrasts of any subset")

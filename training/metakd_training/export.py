@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -100,16 +100,18 @@ def write_package(folder: Path, card: Mapping[str, Any], network: MetaKDNet) -> 
 
     Raises `ValueError` where there is a package, or a part of one, already.
     """
+    importance = dict(zip((c.value for c in CONTRASTS), network.importance.tolist(), strict=True))
+    rounded = {name: round(weight, 4) for name, weight in importance.items()}
+    write_files(folder, {**card, "metakd": {**card["metakd"], "importance": rounded}}, network)
+
+
+def write_files(folder: Path, card: Mapping[str, Any], network: MetaKDNet) -> None:
+    """As `write_package`, of any network of ours."""
     for name in (WEIGHTS, CARD):
         if (folder / name).exists():
             raise ValueError(f"{folder / name}: exists; choose another folder for the package")
     data = weights(network)
-    importance = dict(zip((c.value for c in CONTRASTS), network.importance.tolist(), strict=True))
-    settings = {
-        **card["metakd"],
-        "importance": {name: round(weight, 4) for name, weight in importance.items()},
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+    settings = {**card["metakd"], "sha256": hashlib.sha256(data).hexdigest()}
     text = json.dumps({**card, "metakd": settings}, indent=2) + "\n"
     for name in (WEIGHTS, CARD):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,13 +141,13 @@ def check_evaluation(
         )
 
 
-def read_description(path: Path) -> dict[str, Any]:
+def read_description(path: Path, needed: Collection[str] = tuple(UNRELEASED)) -> dict[str, Any]:
     """What a card says beyond figures, from YAML. Raises `ValueError` naming the file."""
     try:
         description = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    missing = set(UNRELEASED) - set(description if isinstance(description, dict) else ())
+    missing = set(needed) - set(description if isinstance(description, dict) else ())
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}; see training/configs")
     return dict(description)

@@ -24,7 +24,7 @@ class RunningStatistics:
     """
 
     def __init__(self, network: nn.Module, fabric: Fabric) -> None:
-        self._norms = [m for m in network.modules() if isinstance(m, nn.InstanceNorm3d)]
+        self._norms = [m for m in network.modules() if _keeps_statistics(m)]
         self._fabric = fabric
         self.seen = [0] * len(self._norms)
         self._new = [0] * len(self._norms)
@@ -59,3 +59,7 @@ class RunningStatistics:
                 buffer.copy_(part / total)
         most: Tensor = self._fabric.all_reduce(passes.clone(), reduce_op="max")
         return most
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    return isinstance(module, nn.InstanceNorm3d) and bool(module.track_running_stats)

@@ -8,16 +8,18 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
+from metakd_training.config.brain import BrainConfig
 from metakd_training.config.classification import ClassificationConfig
 from metakd_training.config.segmentation import SegmentationConfig
 
-Config = SegmentationConfig | ClassificationConfig
+Config = SegmentationConfig | ClassificationConfig | BrainConfig
 """The settings of a run, by its ``task``; segmentation when that is left out."""
 
 _ANY = TypeAdapter(
     Annotated[
         Annotated[SegmentationConfig, Tag("segmentation")]
-        | Annotated[ClassificationConfig, Tag("classification")],
+        | Annotated[ClassificationConfig, Tag("classification")]
+        | Annotated[BrainConfig, Tag("brain")],
         Discriminator(lambda settings: settings.get("task", "segmentation")),
     ]
 )

@@ -7,6 +7,7 @@ noise; each of these is drawn anew for every crop, and per contrast where that i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ def _deformation(chance: Chance) -> Tensor:
     """(3, 3): turned, scaled, mirrored."""
     angles = (chance.numbers(-1, 1, 3) * math.radians(20)).tolist()
     scale = chance.between(0.8, 1.25) * chance.numbers(0.93, 1.07, 3)
-    matrix = _rotation(angles) @ torch.diag(scale)
+    matrix = rotation(angles) @ torch.diag(scale)
     if chance.happens(0.5):
         matrix = matrix @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
     return matrix
@@ -76,7 +77,8 @@ def _centre(tumour: Tensor, size: Tensor, tumour_share: float, chance: Chance) -
     return torch.maximum(torch.minimum(chosen, shape - low), low)
 
 
-def _rotation(angles: list[float]) -> Tensor:
+def rotation(angles: list[float]) -> Tensor:
+    """(3, 3): turns about the axes (x, y, z) by these angles, radians."""
     matrix = torch.eye(3)
     for axis, angle in enumerate(angles):
         i, j = [k for k in range(3) if k != axis]
@@ -94,7 +96,7 @@ def _recolour(image: Tensor, brain: Tensor, chance: Chance) -> Tensor:
     if chance.happens(0.5):
         image = _gamma(image, chance.between(0.6, 1.7))
     if chance.happens(0.5):
-        image = image + _smooth_field(image, chance) * chance.between(0.1, 0.6)
+        image = image + smooth_field(image.shape, [4, 4, 4], chance) * chance.between(0.1, 0.6)
     # A large tumour shifts the whole brain's mean and spread: the z-score of healthy tissue varies.
     image = image * chance.between(0.6, 1.6) + chance.between(-0.6, 0.6)
     if chance.happens(0.3):
@@ -116,5 +118,7 @@ def _gamma(image: Tensor, exponent: float) -> Tensor:
     return unit**exponent * (high - low) + low
 
 
-def _smooth_field(image: Tensor, chance: Chance) -> Tensor:
-    return F.interpolate(chance.noise((1, 1, 4, 4, 4)), image.shape, mode="trilinear")[0, 0]
+def smooth_field(shape: Sequence[int], coarse: Sequence[int], chance: Chance) -> Tensor:
+    """(D, H, W) of standard normal numbers on a coarse grid, interpolated between."""
+    field = chance.noise((1, 1, *coarse))
+    return F.interpolate(field, tuple(shape), mode="trilinear")[0, 0]

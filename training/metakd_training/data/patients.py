@@ -15,14 +15,21 @@ import SimpleITK as sitk
 import torch
 from metakd import (
     cases,
+    dicom,
+    dicom_frames,
+    dicom_series,
     files,
     foreground,
+    nifti,
+    oriented,
     phantom,
     phantom_anatomy,
     phantom_shapes,
     phantom_tumour,
     preprocess,
+    rectangular,
     regions,
+    scan,
     study,
     tensors,
 )
@@ -31,6 +38,7 @@ from metakd.contrasts import CONTRASTS
 from metakd.phantom import PhantomSettings, make_phantom
 from metakd.preprocess import PreparedStudy, prepare
 from metakd.regions import REGIONS, region_mask
+from metakd.steps import AS_IT_IS
 from metakd.study import make_study, read_study
 from metakd.tensors import to_tensor
 from monai.data import PersistentDataset
@@ -140,7 +148,8 @@ class _Prepare(Transform):
             scans, truth = make_study(made.images), made.labels
         else:
             scans, truth = read_study(source.images), source.read_segmentation()
-        return _tensors(prepare(scans, spacing=self.spacing, stride=self.stride), truth)
+        prepared = prepare(scans, spacing=self.spacing, stride=self.stride, steps=AS_IT_IS)
+        return _tensors(prepared, truth)
 
 
 def _tensors(prepared: PreparedStudy, segmentation: sitk.Image) -> dict[str, Tensor]:
@@ -221,7 +230,8 @@ def _cause(error: BaseException) -> BaseException:
 
 def _code() -> str:
     """The code that prepares a study: another version of it, another cache."""
-    modules = (cases, files, foreground, phantom, phantom_anatomy, phantom_shapes, phantom_tumour,
-               preprocess, regions, study, tensors)  # fmt: skip
+    modules = (cases, dicom, dicom_frames, dicom_series, files, foreground, nifti, oriented,
+               phantom, phantom_anatomy, phantom_shapes, phantom_tumour, preprocess, rectangular,
+               regions, scan, study, tensors)  # fmt: skip
     sources = "".join(inspect.getsource(part) for part in (*modules, _Prepare, _tensors))
     return hashlib.sha256(sources.encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metakd_training.config import Config
+from metakd_training.config.brain import BrainConfig
 from metakd_training.config.segmentation import SegmentationConfig
 from metakd_training.tasks.workload import Workload
 
@@ -14,6 +15,10 @@ def make_workload(config: Config) -> Workload:
         from metakd_training.tasks.segmentation_workload import SegmentationWorkload
 
         return SegmentationWorkload(config)
+    if isinstance(config, BrainConfig):
+        from metakd_training.tasks.brain_workload import BrainWorkload
+
+        return BrainWorkload(config)
     from metakd_training.tasks.classification_workload import ClassificationWorkload
 
     return ClassificationWorkload(config)

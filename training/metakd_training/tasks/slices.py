@@ -32,8 +32,8 @@ def _grey(values: Tensor) -> Tensor:
 
 
 def _painted(grey: Tensor, regions: Tensor) -> Tensor:
-    """ET, TC and WT drawn over one another, the smallest last."""
-    for colour, region in reversed(list(zip(_COLOURS, regions, strict=True))):
+    """Nested regions drawn over one another, the smallest last."""
+    for colour, region in reversed(list(zip(_COLOURS, regions, strict=False))):
         paint = colour.to(grey.device)[:, None, None]
         grey = torch.where(region, 0.5 * grey + 0.5 * paint, grey)
     return grey

@@ -11,12 +11,14 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import slicer
 import slicer_app
+from metakd.contrasts import CONTRASTS
 from PIL import Image
 from slicer_host.host import Host
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOTS = ROOT / "Resources" / "Screenshots"
 PATIENT = ROOT.parent / "shared/data/brats/BraTS2021/BraTS2021_00002"
+RAW_STUDY = ROOT.parent / "shared/data/clinical/TCGA-FG-6692/raw"
 VIEWS = ("Red", "3D", "Green", "Yellow")  # Slicer's conventional layout, row by row
 GAP, DARK, LIGHT = 6, (40, 40, 40), (239, 239, 239)
 
@@ -26,12 +28,15 @@ def main() -> None:
     host.start()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["METAKD_MODELS"] = folder
-        tutorial(host, Path(folder))
+        widget = host.open_module("MetaKDSegmentation")
+        tutorial(host, widget, Path(folder))
+        if RAW_STUDY.is_dir():
+            host.close_scene()
+            raw_study(host, widget, Path(folder))
     host.quit()
 
 
-def tutorial(host: Host, folder: Path) -> None:
-    widget = host.open_module("MetaKDSegmentation")
+def tutorial(host: Host, widget: Any, folder: Path) -> None:
     ui = widget.ui
     ui.exampleButton.click()
     host.wait(lambda: widget.logic.getParameterNode().flair_volume is not None, 60)
@@ -58,6 +63,18 @@ def tutorial(host: Host, folder: Path) -> None:
     ui.compareButton.click()
     host.wait(lambda: "Dice" in ui.scoresText.text, 60)
     host.screenshot(ui.verifySection, SCREENSHOTS / "panel-verify.png")
+
+
+def raw_study(host: Host, widget: Any, folder: Path) -> None:
+    """What will be done to a study as it comes from the scanner, and what was done."""
+    for contrast in CONTRASTS:
+        slicer.util.loadVolume(str(RAW_STUDY / f"{contrast.value}.nii.gz"))
+    widget.ui.autoAssignButton.click()
+    before = Image.open(host.screenshot(widget.ui.inputsSection, folder / "before.png"))
+    widget.ui.applyButton.click()
+    host.wait(lambda: not widget.logic.segmentation.job.is_running, 300)
+    after = Image.open(host.screenshot(widget.ui.resultsSection, folder / "after.png"))
+    stacked([before, after], LIGHT).save(SCREENSHOTS / "panel-raw.png")
 
 
 def load(*contrasts: str) -> None:

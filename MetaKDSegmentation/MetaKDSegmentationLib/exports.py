@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import slicer
 import vtk
-from metakd.contrasts import Contrast
 
 from MetaKDSegmentationLib.scratch import Scratch
-from MetaKDSegmentationLib.volume_files import ExportedGrid, write_volume
+from MetaKDSegmentationLib.volume_files import ExportedGrid, write_mask, write_volume
 
 
 class Export(NamedTuple):
@@ -22,28 +21,29 @@ class Export(NamedTuple):
 
 
 class Exports:
-    """One file a contrast in the private folder, named by the contrast alone.
+    """Files in the private folder, named by what they are for: a contrast, the brain mask.
 
     An unchanged file keeps its time stamp: by that the worker knows what it need not read again.
     """
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
-        self._exports: dict[Contrast, Export] = {}
+        self._exports: dict[str, Export] = {}
 
-    def fresh(self, contrast: Contrast, node: Any) -> Export:
-        """The file of a volume as it is now. Raises `VolumeError`."""
+    def fresh(self, name: str, node: Any) -> Export:
+        """The file of a volume as it is now, of a label map as a mask. Raises `VolumeError`."""
         state = _state(node)
-        held = self._exports.get(contrast)
+        held = self._exports.get(name)
         if held is None or held.state != state:
-            path = self._scratch.folder / f"{contrast.value}.nrrd"
-            held = Export(path, write_volume(node, path), state)
-            self._exports[contrast] = held
+            path = self._scratch.folder / f"{name}.nrrd"
+            write = write_mask if node.IsA("vtkMRMLLabelMapVolumeNode") else write_volume
+            held = Export(path, write(node, path), state)
+            self._exports[name] = held
         return held
 
-    def grid(self, contrast: Contrast) -> ExportedGrid:
+    def grid(self, name: str) -> ExportedGrid:
         """The grid of a volume that was written."""
-        return self._exports[contrast].grid
+        return self._exports[name].grid
 
     def forget(self) -> None:
         """Know of no file any more."""

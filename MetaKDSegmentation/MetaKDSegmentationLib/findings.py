@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import combinations, product
+from itertools import combinations
 
 from metakd.contrasts import CONTRASTS, REFERENCE_PREFERENCE, Contrast
+
+from MetaKDSegmentationLib.slots import Plan, Slots, VolumeFacts, covered, overlap, same_grid
 
 
 class Level(IntEnum):
@@ -28,68 +29,12 @@ class Finding:
     text: str
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """A volume's grid in the world (RAS, mm), linear parent transforms included.
-
-    Attributes:
-        size: voxels along i, j, k.
-        ijk_to_ras: the 4 × 4 matrix from voxel to world coordinates, row by row.
-    """
-
-    size: tuple[int, int, int]
-    ijk_to_ras: tuple[float, ...]
-
-    def position(self, ijk: Iterable[float]) -> tuple[float, float, float]:
-        """World coordinates (RAS, mm) of a voxel index, fractions included."""
-        i, j, k = ijk
-        rows = (self.ijk_to_ras[row : row + 4] for row in (0, 4, 8))
-        x, y, z = (a * i + b * j + c * k + d for a, b, c, d in rows)
-        return x, y, z
-
-    def corners(self) -> list[tuple[float, float, float]]:
-        """World coordinates (RAS, mm) of the eight outer corners."""
-        return [self.position(ijk) for ijk in product(*((-0.5, n - 0.5) for n in self.size))]
-
-
-@dataclass(frozen=True)
-class VolumeFacts:
-    """What the panel knows of a loaded volume.
-
-    Attributes:
-        id, name: of its node.
-        size: voxels along i, j, k.
-        spacing: mm along i, j, k.
-        geometry: its grid in the world.
-        linear: False where a parent transform bends it; the geometry is then without it.
-        patient, study: opaque identifiers, compared and never shown; empty where unknown.
-        modality: DICOM Modality, empty where unknown.
-        lowest, highest: of its voxels.
-        looks_stripped: None where it was not looked at.
-        fingerprint: equal for volumes with the same voxels; empty where it was not computed.
-    """
-
-    id: str
-    name: str
-    size: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    geometry: Geometry
-    linear: bool = True
-    patient: str = ""
-    study: str = ""
-    modality: str = ""
-    lowest: float = 0.0
-    highest: float = 1.0
-    looks_stripped: bool | None = None
-    fingerprint: str = ""
-
-
-Slots = Mapping[Contrast, VolumeFacts]
-
 _AIR_HU, _BONE_HU = -900, 300
+_FEWEST_SLICES = 4  # fewer are refused by the engine
 _SMALLEST_EXTENT_MM = 60  # no brain is smaller
+_WHOLE_BRAIN_MM = 120  # what covers this along each axis leaves out neck and air, not brain
+_WHOLE_PART = 0.9
 _THICK_MM = 3.0
-_SAME_PLACE = 0.1  # voxels
 
 
 def state_text(facts: VolumeFacts | None) -> str:
@@ -100,11 +45,14 @@ def state_text(facts: VolumeFacts | None) -> str:
     return f"{size}, {' × '.join(f'{step:.1f}' for step in facts.spacing)} mm"
 
 
-def findings(slots: Slots, reference: Contrast | None = None) -> tuple[Finding, ...]:
+def findings(
+    slots: Slots, reference: Contrast | None = None, plan: Plan | None = None
+) -> tuple[Finding, ...]:
     """What is worth knowing about the volumes in the slots, the gravest first.
 
     Args:
         reference: whose grid the result is wanted on; `None` for the preferred one of those there.
+        plan: what the run will do to the volumes; what it does by default unless given.
     """
     if not slots:
         return (Finding(Level.BLOCKING, "No contrast is given: choose at least one volume"),)
@@ -113,36 +61,37 @@ def findings(slots: Slots, reference: Contrast | None = None) -> tuple[Finding, 
     if empty:  # nothing else can be said of them
         text = f"{_names(empty)}: no voxels: load it again or take it out"
         return (Finding(Level.BLOCKING, text),)
-    found = [finding for check in _CHECKS for finding in check(ordered, reference)]
+    case = _Case(ordered, reference, plan or Plan())
+    found = [finding for check in _CHECKS for finding in check(case)]
     return tuple(sorted(found, key=lambda finding: -finding.level))
 
 
-def same_grid(one: VolumeFacts, other: VolumeFacts) -> bool:
-    """Whether the voxels of two volumes lie at the same places, to a tenth of a voxel."""
-    if one.size != other.size or not (one.linear and other.linear):
-        return False
-    tolerance = _SAME_PLACE * min(*one.spacing, *other.spacing)
-    corners = zip(one.geometry.corners(), other.geometry.corners(), strict=True)
-    return all(math.dist(a, b) <= tolerance for a, b in corners)
+@dataclass(frozen=True)
+class _Case:
+    """What the checks look at; `wanted` is the reference that was asked for."""
+
+    slots: Slots
+    wanted: Contrast | None
+    plan: Plan
+
+    @property
+    def on(self) -> Contrast:
+        """The contrast whose grid the result comes back on."""
+        if self.wanted is not None and self.wanted in self.slots:
+            return self.wanted
+        return next(contrast for contrast in REFERENCE_PREFERENCE if contrast in self.slots)
 
 
-def _effective(slots: Slots, reference: Contrast | None) -> Contrast:
-    """The contrast whose grid the result comes back on."""
-    if reference is not None and reference in slots:
-        return reference
-    return next(contrast for contrast in REFERENCE_PREFERENCE if contrast in slots)
-
-
-def _copies(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
-    for (one, first), (other, second) in combinations(slots.items(), 2):
+def _copies(case: _Case) -> Iterator[Finding]:
+    for (one, first), (other, second) in combinations(case.slots.items(), 2):
         same_voxels = first.fingerprint and first.fingerprint == second.fingerprint
         if first.id == second.id or same_voxels:
             text = f"{one.label} and {other.label} are the same image: take out the one it is not"
             yield Finding(Level.BLOCKING, text)
 
 
-def _constant(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
-    for contrast, facts in slots.items():
+def _constant(case: _Case) -> Iterator[Finding]:
+    for contrast, facts in case.slots.items():
         if facts.lowest == facts.highest:
             text = (
                 f"{contrast.label}: every voxel is {facts.lowest:g}: load it again or take it out"
@@ -150,31 +99,19 @@ def _constant(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
             yield Finding(Level.BLOCKING, text)
 
 
-def _elsewhere(slots: Slots, reference: Contrast | None) -> Iterator[Finding]:
-    on = _effective(slots, reference)
-    for contrast, facts in slots.items():
-        if not _overlap(facts, slots[on]):
+def _elsewhere(case: _Case) -> Iterator[Finding]:
+    for contrast, facts in case.slots.items():
+        if not overlap(facts, case.slots[case.on]):
             text = (
-                f"{contrast.label} and {on.label} do not overlap in space: choose volumes of one "
-                "study, or put them in place with a transform"
+                f"{contrast.label} and {case.on.label} do not overlap in space: choose volumes of "
+                "one study, or put them in place with a transform"
             )
             yield Finding(Level.BLOCKING, text)
 
 
-def _overlap(one: VolumeFacts, other: VolumeFacts) -> bool:
-    """Whether the boxes around two volumes meet; a bent volume may be anywhere."""
-    if not (one.linear and other.linear):
-        return True
-    for axis in range(3):
-        first, second = ([c[axis] for c in v.geometry.corners()] for v in (one, other))
-        if max(first) < min(second) or max(second) < min(first):
-            return False
-    return True
-
-
-def _people(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
-    patients = _groups(slots, lambda facts: facts.patient)
-    studies = _groups(slots, lambda facts: facts.study)
+def _people(case: _Case) -> Iterator[Finding]:
+    patients = _groups(case.slots, lambda facts: facts.patient)
+    studies = _groups(case.slots, lambda facts: facts.study)
     if len(patients) > 1:
         text = f"{' | '.join(patients)} are of different patients: choose volumes of one patient"
         yield Finding(Level.CAUTION, text)
@@ -185,7 +122,7 @@ def _people(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
         )
         yield Finding(Level.CAUTION, text)
     elif not patients:  # files without DICOM: their names are all there is
-        named = _groups(slots, lambda facts: _number_in(facts.name))
+        named = _groups(case.slots, lambda facts: _number_in(facts.name))
         if len(named) > 1:
             text = f"{' | '.join(named)} have other numbers in their names: are they one patient's?"
             yield Finding(Level.CAUTION, text)
@@ -201,27 +138,49 @@ def _number_in(name: str) -> str:
 
 
 def _groups(slots: Slots, key: Callable[[VolumeFacts], str]) -> list[str]:
-    """The contrasts that belong together, without those of which nothing is known."""
+    """The contrasts that belong together, without those of which nothing is known.
+
+    A group of one day has its date behind it.
+    """
     members: dict[str, list[Contrast]] = {}
     for contrast, facts in slots.items():
         if key(facts):
             members.setdefault(key(facts), []).append(contrast)
-    return [_names(contrasts) for contrasts in members.values()]
+    return [
+        f"{_names(contrasts)}{_dated({slots[c].day for c in contrasts})}"
+        for contrasts in members.values()
+    ]
 
 
-def _unlike_training(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
-    """What the model has never seen."""
-    not_mri = [c for c, facts in slots.items() if _other_than_mri(facts)]
+def _dated(days: set[str]) -> str:
+    """The only day as ` (2024-01-31)`; empty where it is unknown or no date."""
+    found = re.fullmatch(r"(\d{4})(\d\d)(\d\d)", min(days)) if len(days) == 1 else None
+    return f" ({'-'.join(found.groups())})" if found else ""
+
+
+def _unlike_training(case: _Case) -> Iterator[Finding]:
+    """What the model has never seen, unless it is made so first."""
+    not_mri = [c for c, facts in case.slots.items() if _other_than_mri(facts)]
     if not_mri:
         text = f"{_names(not_mri)}: looks like CT or another modality; the model knows MRI only"
         yield Finding(Level.CAUTION, text)
-    skull = [c for c, facts in slots.items() if facts.looks_stripped is False and c not in not_mri]
+    heads = {c: facts for c, facts in case.slots.items() if c not in not_mri}
+    skull = [c for c, facts in heads.items() if facts.looks_stripped is False]
+    stripped = [c for c, facts in heads.items() if facts.looks_stripped]
     if skull:
-        text = (
-            f"{_names(skull)}: skull visible; strip it first, the model knows brains without "
-            "skull only"
-        )
-        yield Finding(Level.CAUTION, text)
+        level = Level.NOTE if case.plan.extract_brain else Level.CAUTION
+        yield Finding(level, f"{_names(skull)}: skull visible{_outcome(case.plan, stripped)}")
+
+
+def _outcome(plan: Plan, stripped: list[Contrast]) -> str:
+    """What will become of a visible skull."""
+    if not plan.extract_brain:
+        return "; tick Extract brain, the model knows brains without skull only"
+    if plan.brain_mask is not None:
+        return ": what lies outside the brain mask will be left out"
+    if stripped:
+        return f": the brain of {_names(stripped)}, without skull, will be used for all"
+    return ": the brain will be extracted first"
 
 
 def _other_than_mri(facts: VolumeFacts) -> bool:
@@ -230,22 +189,39 @@ def _other_than_mri(facts: VolumeFacts) -> bool:
     return facts.lowest <= _AIR_HU and facts.highest >= _BONE_HU
 
 
-def _extent(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
-    for contrast, facts in slots.items():
+def _few_slices(case: _Case) -> Iterator[Finding]:
+    for contrast, facts in case.slots.items():
+        slices = min(facts.size)
+        if slices < _FEWEST_SLICES:
+            text = "is a single slice" if slices == 1 else f"has only {slices} slices"
+            text += ": no localizer can be segmented, choose the whole series"
+            yield Finding(Level.BLOCKING, f"{contrast.label} {text}")
+
+
+def _extent(case: _Case) -> Iterator[Finding]:
+    """What covers only a part of the head."""
+    reference = case.slots[case.on]
+    for contrast, facts in case.slots.items():
+        if min(facts.size) < _FEWEST_SLICES:
+            continue
         extent = min(n * step for n, step in zip(facts.size, facts.spacing, strict=True))
-        if min(facts.size) == 1:
-            text = "is a single slice: the result will be poor, load the whole series"
+        missed = "nothing outside is segmented" if contrast is case.on else "used where it covers"
+        if extent < _SMALLEST_EXTENT_MM:
+            text = f"covers only {extent:.0f} mm in one direction: {missed}"
             yield Finding(Level.CAUTION, f"{contrast.label} {text}")
-        elif extent < _SMALLEST_EXTENT_MM:
-            text = f"covers only {extent:.0f} mm in one direction: what lies outside is not seen"
-            yield Finding(Level.CAUTION, f"{contrast.label} {text}")
+        elif facts.linear and reference.linear and overlap(facts, reference):
+            part, least = covered(reference.geometry, facts.geometry)
+            if part < _WHOLE_PART and least < _WHOLE_BRAIN_MM:
+                about = max(round(part, 1), 0.1) * 100  # no more is known without the voxels
+                text = f"covers about {about:.0f} % of {case.on.label}'s extent: {missed}"
+                yield Finding(Level.CAUTION, f"{contrast.label} {text}")
 
 
-def _slices(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
+def _slices(case: _Case) -> Iterator[Finding]:
     thick = {
         contrast: max(facts.spacing)
-        for contrast, facts in slots.items()
-        if max(facts.spacing) > _THICK_MM and min(facts.size) > 1
+        for contrast, facts in case.slots.items()
+        if max(facts.spacing) > _THICK_MM and min(facts.size) >= _FEWEST_SLICES
     }
     if thick:
         verb = "has" if len(thick) == 1 else "have"
@@ -256,27 +232,47 @@ def _slices(slots: Slots, _: Contrast | None) -> Iterator[Finding]:
         )
 
 
-def _absent(slots: Slots, reference: Contrast | None) -> Iterator[Finding]:
-    if Contrast.T1C not in slots:
+def _absent(case: _Case) -> Iterator[Finding]:
+    if Contrast.T1C not in case.slots:
         text = "T1c is absent: the enhancing tumour will not be reliable"
         yield Finding(Level.CAUTION, text)
-    if Contrast.FLAIR not in slots and Contrast.T2 not in slots:
+    if Contrast.FLAIR not in case.slots and Contrast.T2 not in case.slots:
         text = "FLAIR and T2 are absent: the oedema will not be reliable"
         yield Finding(Level.CAUTION, text)
-    if reference is not None and reference not in slots:
+    if case.wanted is not None and case.wanted not in case.slots:
         text = (
-            f"{reference.label} is chosen as reference but absent: the result will be on the "
-            f"grid of {_effective(slots, reference).label}"
+            f"{case.wanted.label} is chosen as reference but absent: the result will be on the "
+            f"grid of {case.on.label}"
         )
         yield Finding(Level.CAUTION, text)
 
 
-def _grids(slots: Slots, reference: Contrast | None) -> Iterator[Finding]:
-    on = _effective(slots, reference)
+def _grids(case: _Case) -> Iterator[Finding]:
+    on, slots = case.on, case.slots
     others = [c for c, facts in slots.items() if c is not on and not same_grid(facts, slots[on])]
     if others:
         verb = "lies on another grid" if len(others) == 1 else "lie on other grids"
-        text = f"{_names(others)} {verb} than {on.label}: will be resampled to it, not registered"
+        will = (
+            "registered to it where needed" if case.plan.register else "resampled, not registered"
+        )
+        yield Finding(Level.NOTE, f"{_names(others)} {verb} than {on.label}: will be {will}")
+
+
+def _mask(case: _Case) -> Iterator[Finding]:
+    mask, reference = case.plan.brain_mask, case.slots[case.on]
+    if mask is None:
+        return
+    if not all(mask.size) or mask.lowest == mask.highest == 0:
+        text = "The brain mask is empty: choose another one, or Automatic"
+        yield Finding(Level.BLOCKING, text)
+    elif not overlap(mask, reference):
+        text = (
+            f"The brain mask and {case.on.label} do not overlap in space: "
+            "choose the mask of this study"
+        )
+        yield Finding(Level.BLOCKING, text)
+    elif not same_grid(mask, reference):
+        text = f"The brain mask lies on another grid than {case.on.label}: will be resampled to it"
         yield Finding(Level.NOTE, text)
 
 
@@ -284,12 +280,14 @@ def _names(contrasts: Iterable[Contrast]) -> str:
     return ", ".join(contrast.label for contrast in contrasts)
 
 
-_CHECKS: tuple[Callable[[Slots, Contrast | None], Iterator[Finding]], ...] = (
+_CHECKS: tuple[Callable[[_Case], Iterator[Finding]], ...] = (
     _constant,
     _copies,
     _elsewhere,
+    _few_slices,
     _people,
     _unlike_training,
+    _mask,
     _absent,
     _extent,
     _slices,

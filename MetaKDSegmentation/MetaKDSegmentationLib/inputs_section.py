@@ -10,14 +10,13 @@ from metakd.contrasts import CONTRASTS, Contrast
 
 from MetaKDSegmentationLib.assignment import assign
 from MetaKDSegmentationLib.findings import Finding, findings, state_text
+from MetaKDSegmentationLib.order import chosen_volumes, used_mask, wanted_reference
 from MetaKDSegmentationLib.panel_state import assignment_html, findings_html
 from MetaKDSegmentationLib.parameter_node import ParameterNode
+from MetaKDSegmentationLib.prepared_volumes import is_kept
 from MetaKDSegmentationLib.protocol import Failure
-from MetaKDSegmentationLib.segmentation_logic import (
-    SegmentationLogic,
-    chosen_volumes,
-    wanted_reference,
-)
+from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic
+from MetaKDSegmentationLib.slots import Plan
 from MetaKDSegmentationLib.status_line import StatusLine
 from MetaKDSegmentationLib.volume_facts import series_facts, volume_facts
 
@@ -42,7 +41,9 @@ class InputsSection:
         for contrast in CONTRASTS:
             state = getattr(self._ui, f"{contrast.value}State")
             state.setText(f"<small>{state_text(facts.get(contrast))}</small>")
-        found = findings(facts, wanted_reference(parameters))
+        found = findings(facts, wanted_reference(parameters), _plan(parameters))
+        self._ui.brainMaskSelector.setEnabled(parameters.extract_brain)
+        self._ui.affineCheckBox.setEnabled(parameters.register)
         self._ui.findingsText.setText(findings_html(found))
         self._ui.findingsText.setVisible(bool(found))
         self._ui.assignmentText.setVisible(bool(self._ui.assignmentText.text))
@@ -53,7 +54,11 @@ class InputsSection:
         if self._parameters is None:
             return
         nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        volumes = [n for n in nodes if n.GetClassName() == "vtkMRMLScalarVolumeNode"]
+        volumes = [
+            node
+            for node in nodes
+            if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not is_kept(node)
+        ]
         database = getattr(slicer, "dicomDatabase", None)
         assignment = assign([series_facts(node, database) for node in volumes])
         taken = set(assignment.slots.values())
@@ -90,3 +95,8 @@ class InputsSection:
             self._status.complain(failure)
 
         self._logic.make_example(loaded, failed)
+
+
+def _plan(parameters: ParameterNode) -> Plan:
+    mask = used_mask(parameters)
+    return Plan(parameters.register, parameters.extract_brain, volume_facts(mask) if mask else None)

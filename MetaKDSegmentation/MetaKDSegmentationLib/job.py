@@ -9,6 +9,8 @@ from MetaKDSegmentationLib.protocol import Progress
 
 _STAGES = {
     "read": "Reading the images",
+    "register": "Registering the contrasts",
+    "brain": "Finding the brain",
     "prepare": "Preparing the brain",
     "encode": "Looking at each contrast",
     "decode": "Finding the tumour",

@@ -12,11 +12,12 @@ from metakd import __version__
 from MetaKDSegmentationLib.inputs_section import InputsSection
 from MetaKDSegmentationLib.log_section import LogSection
 from MetaKDSegmentationLib.model_section import ModelSection
+from MetaKDSegmentationLib.order import chosen_volumes, used_mask
 from MetaKDSegmentationLib.panel_state import reasons_against
 from MetaKDSegmentationLib.parameter_node import ParameterNode
 from MetaKDSegmentationLib.results_section import ResultsSection
 from MetaKDSegmentationLib.run_section import RunSection
-from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic, chosen_volumes
+from MetaKDSegmentationLib.segmentation_logic import SegmentationLogic
 from MetaKDSegmentationLib.setup_section import SetupSection
 from MetaKDSegmentationLib.status_line import StatusLine
 from MetaKDSegmentationLib.verify_section import VerifySection
@@ -109,7 +110,8 @@ class Panel:
 
     def _observe(self, parameters: ParameterNode) -> None:
         """Follow the parameter node, the volumes' voxels and places, and edited segments."""
-        nodes = list(chosen_volumes(parameters).values())
+        mask = used_mask(parameters)
+        nodes = [*chosen_volumes(parameters).values(), *([mask] if mask else [])]
         segmentations = [
             node.GetSegmentation()
             for node in (parameters.output_segmentation, parameters.reference_segmentation)
@@ -139,6 +141,8 @@ class Panel:
         if parameters is not None:
             facts["Contrasts"] = " ".join(c.label for c in chosen_volumes(parameters))
             facts["Device wanted"] = parameters.device.value
+            steps = {"Register": parameters.register, "Extract brain": parameters.extract_brain}
+            facts.update({name: "on" if done else "off" for name, done in steps.items()})
         return facts
 
 

@@ -75,10 +75,15 @@ class ParameterNode:
     t1c_volume: vtkMRMLScalarVolumeNode
     t2_volume: vtkMRMLScalarVolumeNode
     flair_volume: vtkMRMLScalarVolumeNode
+    register: bool = True
+    extract_brain: bool = True
+    brain_mask: vtkMRMLLabelMapVolumeNode
     model: str = ""
     output_segmentation: vtkMRMLSegmentationNode
+    keep_prepared: bool = False
     overlapping_regions: bool = False
     keep_probabilities: bool = False
+    affine: bool = False
     device: Device = Device.AUTO
     reference: Reference = Reference.AUTO
     label_convention: LabelConvention = LabelConvention.BRATS2023

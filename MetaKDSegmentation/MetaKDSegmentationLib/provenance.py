@@ -12,6 +12,7 @@ from typing import Any
 import slicer
 from metakd.contrasts import CONTRASTS, Contrast
 
+from MetaKDSegmentationLib.preparation import brain_text, registration_texts
 from MetaKDSegmentationLib.segment_layers import fingerprint
 from MetaKDSegmentationLib.segment_roles import Role
 
@@ -32,6 +33,7 @@ _READABLE = {
     "Contrasts": "available",
     "GeneratedContrasts": "generated",
     "ReferenceContrast": "reference",
+    "Finding": "finding",
     "Engine": "metakd",
     "PyTorch": "torch",
     "Device": "device",
@@ -52,6 +54,8 @@ def write_report(
     with slicer.util.NodeModify(node):
         for attribute, key in _READABLE.items():
             node.SetAttribute(_PREFIX + attribute, _text(report.get(key, "")))
+        node.SetAttribute(_PREFIX + "Registration", "; ".join(registration_texts(report)))
+        node.SetAttribute(_PREFIX + "BrainExtraction", brain_text(report))
         node.SetAttribute(_REPORT, json.dumps(report))
         node.SetAttribute(_FINGERPRINT, _own(node))
         for contrast in CONTRASTS:

@@ -43,12 +43,35 @@ def _segment(message: dict[str, Any]) -> None:
     result.CopyInformation(image)
     sitk.WriteImage(result, message["output"])
     _say(event="progress", id=number, stage="write", done=2, total=2)
-    report = _report(set(inputs), int((labels > 0).sum()), image)
-    _say(event="result", id=number, output=message["output"], report=report)
+    answer = {"output": message["output"], "report": _report(message, labels, image)}
+    if message["options"].get("prepared"):
+        answer["prepared"] = _prepared(message, image)
+    _say(event="result", id=number, **answer)
 
 
-def _report(available: set[str], voxels: int, image: sitk.Image) -> dict[str, Any]:
-    volume = voxels * float(np.prod(image.GetSpacing())) / 1000
+def _prepared(message: dict[str, Any], image: sitk.Image) -> dict[str, str]:
+    """Each contrast but the reference on the reference's grid, and what is not 0 as the brain."""
+    inputs, options = message["inputs"], message["options"]
+    images = {
+        contrast: sitk.Resample(sitk.ReadImage(path), image)
+        for contrast, path in inputs.items()
+        if contrast != options["reference"]
+    }
+    images["brain"] = sitk.Cast(image != 0, sitk.sitkUInt8)
+    files = {name: f"{options['prepared']}/{name}.nrrd" for name in images}
+    for name, path in files.items():
+        sitk.WriteImage(images[name], path)
+    return files
+
+
+def _report(message: dict[str, Any], labels: Any, image: sitk.Image) -> dict[str, Any]:
+    options, available = message["options"], message["inputs"]
+    voxel_ml = float(np.prod(image.GetSpacing())) / 1000
+    volume = float((labels > 0).sum()) * voxel_ml
+    outcome = "off" if options["registration"] == "off" else "aligned"
+    others = [
+        c.label for c in CONTRASTS if c.value in available and c.value != options["reference"]
+    ]
     return {
         "regions": {
             region.value: {
@@ -61,7 +84,14 @@ def _report(available: set[str], voxels: int, image: sitk.Image) -> dict[str, An
         "measured_on": "nothing",
         "available": [c.label for c in CONTRASTS if c.value in available],
         "generated": [c.label for c in CONTRASTS if c.value not in available],
-        "reference": "",
+        "reference": options["reference"],
+        "registration": {
+            name: {"outcome": outcome, "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": None}
+            for name in others
+        },
+        "brain": {"source": "background", "volume_ml": labels.size * voxel_ml},
+        "coverage": {c.label: 1.0 for c in CONTRASTS if c.value in available},
+        "finding": "tumour found",
         "importance": {c.value: 1.0 for c in CONTRASTS},
         "model": "rehearsal", "model_version": "0", "weights_sha256": "", "metakd": "rehearsal",
         "torch": "none", "device": "cpu", "window": None, "seconds": {}, "warnings": [_WARNING],

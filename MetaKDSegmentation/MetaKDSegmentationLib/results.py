@@ -9,9 +9,12 @@ from typing import Any
 from metakd.contrasts import CONTRASTS
 from metakd.regions import LABELS, REGION_OF_LABEL, REGIONS, Label, Region
 
+from MetaKDSegmentationLib.preparation import brain_text, registration_texts
+
+_CAUTION, _NOTE = "#b06000", "#5a6b7b"
 _RELIABILITY_COLOURS = {
     "reliable": "#1b7f3b",
-    "use with care": "#b06000",
+    "use with care": _CAUTION,
     "not reliable": "#b3261e",
 }
 _BAR_WIDTH = 120  # pixels, of the largest weight
@@ -23,18 +26,21 @@ def results_html(report: Mapping[str, Any], remarks: Sequence[str] = ()) -> str:
     Args:
         remarks: what has changed since, shown first.
     """
-    changed = "".join(f'<p style="color:#b06000">▲ {escape(text)}</p>' for text in remarks)
+    changed = "".join(map(_caution, remarks))
+    nothing = "<h3>No tumour found</h3>" if report.get("finding") == "no tumour found" else ""
     made_from = f"From <b>{escape(' + '.join(report['available']))}</b>"
     if report["generated"]:
         made_from += f"; features of {escape(', '.join(report['generated']))} generated"
     rows = [_tissue_row(label, report) for label in LABELS]
     rows += [_region_row(region, report) for region in REGIONS if region is not Region.ET]
-    warnings = "".join(f"<p>▲ {escape(text)}</p>" for text in report["warnings"])
+    warnings = "".join(map(_caution, report["warnings"]))
     return (
-        f"{changed}<p>{made_from}; {escape(report['model'])} on {escape(report['device'])}.</p>"
+        f"{changed}{nothing}"
+        f"<p>{made_from}; {escape(report['model'])} on {escape(report['device'])}.</p>"
         f'<table cellspacing="0" cellpadding="3">{"".join(rows)}</table>'
-        f'<p style="color:#5a6b7b">Trust: mean Dice of this model with these contrasts on '
-        f"{escape(report['measured_on'])}.</p>{warnings}"
+        f"{_prepared(report)}{warnings}"
+        f'<p style="color:{_NOTE}">Trust: mean Dice of this model with these contrasts on '
+        f"{escape(report['measured_on'])}.</p>"
         f"<p><b>{escape(report['intended_use'])}</b></p>"
     )
 
@@ -64,6 +70,18 @@ def scores_html(scores: Mapping[str, Mapping[str, float]], remark: str = "") -> 
     ]
     note = f"<p>{escape(remark)}</p>" if remark else ""
     return f'<table cellspacing="0" cellpadding="2">{"".join(rows)}</table>{note}'
+
+
+def _prepared(report: Mapping[str, Any]) -> str:
+    """What was done to the volumes first."""
+    brain = brain_text(report)
+    lines = [*registration_texts(report), *([f"Brain: {brain}"] if brain else [])]
+    said = "<br/>".join(map(escape, lines))
+    return f'<p style="color:{_NOTE}">{said}</p>' if said else ""
+
+
+def _caution(text: str) -> str:
+    return f'<p style="color:{_CAUTION}">▲ {escape(text)}</p>'
 
 
 def _tissue_row(label: Label, report: Mapping[str, Any]) -> str:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import slicer
 
 from MetaKDSegmentationLib import views
+from MetaKDSegmentationLib.order import chosen_volumes
 from MetaKDSegmentationLib.parameter_node import ParameterNode
 from MetaKDSegmentationLib.provenance import is_edited, made_from, read_report
 from MetaKDSegmentationLib.results import importance_html, results_html
-from MetaKDSegmentationLib.segmentation_logic import chosen_volumes
 from MetaKDSegmentationLib.volumes_table import table_of
 
 

@@ -9,42 +9,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from traceback import format_tb
 from typing import Any
 
 import slicer
-from metakd.contrasts import CONTRASTS, REFERENCE_PREFERENCE, Contrast
+from metakd.contrasts import Contrast
 
-from MetaKDSegmentationLib import comparison, segmentation_output, views
+from MetaKDSegmentationLib import comparison
 from MetaKDSegmentationLib.example_study import load_example
 from MetaKDSegmentationLib.exports import Exports
-from MetaKDSegmentationLib.grids import node_grid
 from MetaKDSegmentationLib.job import Job, Phase
-from MetaKDSegmentationLib.parameter_node import ParameterNode, Reference
+from MetaKDSegmentationLib.order import Order, order_of
+from MetaKDSegmentationLib.parameter_node import ParameterNode
 from MetaKDSegmentationLib.protocol import Failure, Progress, Ready, Result
-from MetaKDSegmentationLib.provenance import may_be_replaced, write_report
+from MetaKDSegmentationLib.result_nodes import show_result
 from MetaKDSegmentationLib.scratch import Scratch
-from MetaKDSegmentationLib.volume_files import VolumeError, read_labels
-from MetaKDSegmentationLib.volumes_table import write_table_of
+from MetaKDSegmentationLib.volume_files import VolumeError
 from MetaKDSegmentationLib.worker_client import Process, WorkerClient
 
 EXAMPLE_SEED = 1005  # a synthetic patient the embedded model was not trained on
 
 OnFailure = Callable[[Failure], None]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a run was asked for, by node ids: the panel may change meanwhile."""
-
-    volumes: Mapping[Contrast, str]
-    reference: Contrast
-    segmentation: str | None
-    overlapping: bool
-    convention: str
-    keep_probabilities: bool
 
 
 class SegmentationLogic:
@@ -105,15 +91,13 @@ class SegmentationLogic:
             on_done: is given the id of the segmentation node, with everything shown.
             on_failure: is told why there is no result; the scene is as it was.
         """
-        order = _order(parameters)
+        order = order_of(parameters)
 
         def fields() -> dict[str, Any]:
             self._enter(Phase.SENDING)
-            inputs = self._hand_over(order)
-            output, probabilities = self._output_files(order)
+            request = self._request(order)
             self._enter(Phase.RUNNING if self.ready else Phase.STARTING)
-            options = _options(parameters, order, probabilities)
-            return {"inputs": inputs, "output": output, "options": options}
+            return request
 
         def done(result: Result) -> None:
             self._enter(Phase.SHOWING)
@@ -234,48 +218,32 @@ class SegmentationLogic:
 
         guarded(ask, None)
 
-    def _hand_over(self, order: Order) -> dict[str, str]:
-        """Each volume as a file, written again only when it changed; contrast → path."""
-        nodes = {c: _node(volume) for c, volume in order.volumes.items()}
-        self._scratch.demand(2 * sum(_bytes(node) for node in nodes.values()))
-        return {c.value: str(self._exports.fresh(c, node).path) for c, node in nodes.items()}
-
-    def _output_files(self, order: Order) -> tuple[str, str | None]:
-        probabilities = self._scratch.subfolder("probabilities")
+    def _request(self, order: Order) -> dict[str, Any]:
+        """The run as the worker is asked for it, each volume as a file."""
+        self._scratch.demand(_bytes_of_files(order))
+        inputs = {c.value: self._file(c.value, volume) for c, volume in order.volumes.items()}
+        folders = {"probabilities": order.keep_probabilities, "prepared": order.keep_prepared}
+        options = {
+            **order.options,
+            "brain_mask": self._file("brain_mask", order.brain_mask) if order.brain_mask else None,
+            **{name: str(self._scratch.subfolder(name)) for name, kept in folders.items() if kept},
+        }
         output = str(self._scratch.folder / "segmentation.nrrd")
-        return output, str(probabilities) if order.keep_probabilities else None
+        return {"inputs": inputs, "output": output, "options": options}
+
+    def _file(self, name: str, volume: str) -> str:
+        """A volume's file, written again only when the volume changed."""
+        return str(self._exports.fresh(name, _node(volume)).path)
 
     def _show(self, order: Order, result: Result, parameters: ParameterNode) -> str:
-        """Labels, table, probabilities, views; the id of the segmentation node."""
-        reference = slicer.mrmlScene.GetNodeByID(order.volumes[order.reference])
-        grid = self._exports.grid(order.reference)
-        if reference is None or not node_grid(reference).is_like(grid.own):
-            raise VolumeError(f"{order.reference.label} was changed during the run; Apply again")
-        report = result.content["report"]
-        labels = read_labels(Path(result.content["output"]), grid)
-        segmentation = _output_node(order, reference)
-        is_new = segmentation.GetID() != order.segmentation
-        try:
-            segmentation_output.show_segmentation(
-                labels, reference, segmentation,
-                overlapping=order.overlapping, convention=order.convention,
-            )  # fmt: skip
-            # Without any, those of an earlier run go.
-            segmentation_output.show_probabilities(
-                result.content.get("probabilities", {}), grid, reference, segmentation
-            )
-            write_report(segmentation, report, order.volumes)
-            table = write_table_of(segmentation, report)
-        except Exception:
-            if is_new:
-                slicer.mrmlScene.RemoveNode(segmentation)
-            raise
+        """The result as nodes that the panel shows; the id of the segmentation node."""
+        grid = self._exports.grid(order.reference.value)
+        segmentation, table = show_result(order, result.content, grid)
         with slicer.util.NodeModify(parameters.parameterNode):  # the panel looks once
             parameters.output_segmentation = segmentation
             parameters.volumes_table = table
             if parameters.disagreement_volume is not None:  # of the result before
                 slicer.mrmlScene.RemoveNode(parameters.disagreement_volume)
-        views.show_tumour(labels, reference)
         return str(segmentation.GetID())
 
     def _worker_is_ready(self, ready: Ready) -> None:
@@ -295,69 +263,14 @@ class SegmentationLogic:
         self._on_change()
 
 
-def chosen_volumes(parameters: ParameterNode) -> dict[Contrast, Any]:
-    """Contrast → volume node of the slots that are filled."""
-    nodes = {c: getattr(parameters, f"{c.value}_volume") for c in CONTRASTS}
-    return {contrast: node for contrast, node in nodes.items() if node is not None}
-
-
-def wanted_reference(parameters: ParameterNode) -> Contrast | None:
-    """The contrast chosen as reference, be it there or not; `None` for the automatic choice."""
-    chosen = parameters.reference
-    return None if chosen is Reference.AUTO else Contrast(chosen.value)
-
-
-def reference_contrast(parameters: ParameterNode) -> Contrast | None:
-    """Whose grid the result comes back on.
-
-    The chosen one's where that contrast is there, else T1c > FLAIR > T2 > T1.
-    """
-    chosen, wanted = chosen_volumes(parameters), wanted_reference(parameters)
-    if wanted in chosen:
-        return wanted
-    return next((contrast for contrast in REFERENCE_PREFERENCE if contrast in chosen), None)
-
-
-def _order(parameters: ParameterNode) -> Order:
-    reference = reference_contrast(parameters)
-    assert reference is not None  # noqa: S101 - Apply is disabled without a volume
-    segmentation = parameters.output_segmentation
-    return Order(
-        volumes={c: node.GetID() for c, node in chosen_volumes(parameters).items()},
-        reference=reference,
-        segmentation=segmentation.GetID() if segmentation else None,
-        overlapping=parameters.overlapping_regions,
-        convention=parameters.label_convention.value,
-        keep_probabilities=parameters.keep_probabilities,
-    )
-
-
-def _output_node(order: Order, reference: Any) -> Any:
-    """The chosen segmentation; a new one rather than overwrite what is not ours to overwrite.
-
-    That is a result that was edited by hand since, one of another reference volume (another
-    patient, it may be), or somebody's surfaces.
-    """
-    scene = slicer.mrmlScene
-    chosen = scene.GetNodeByID(order.segmentation) if order.segmentation else None
-    if chosen is not None and may_be_replaced(chosen, reference):
-        return chosen
-    return scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName("Tumour"))
-
-
-def _options(
-    parameters: ParameterNode, order: Order, probabilities: str | None
-) -> dict[str, str | None]:
-    return {
-        "device": parameters.device.value,
-        "reference": order.reference.value,
-        "model": parameters.model or None,
-        "probabilities": probabilities,
-    }
-
-
 def _node(volume: str) -> Any:
     return slicer.mrmlScene.GetNodeByID(volume)
+
+
+def _bytes_of_files(order: Order) -> int:
+    """About what a run needs on the disk: the volumes, and as much again for what it makes."""
+    kept = [order.volumes[order.reference]] * len(order.volumes) * order.keep_prepared
+    return 2 * sum(_bytes(_node(volume)) for volume in [*order.inputs, *kept])
 
 
 def _bytes(node: Any) -> int:

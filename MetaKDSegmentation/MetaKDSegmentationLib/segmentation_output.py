@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ from MetaKDSegmentationLib.grids import (
 from MetaKDSegmentationLib.label_sampling import bounding_box, first_index, sample_labels
 from MetaKDSegmentationLib.segment_roles import Role
 from MetaKDSegmentationLib.terminology import term
-from MetaKDSegmentationLib.volume_files import ExportedGrid, VolumeError, read_probabilities
+from MetaKDSegmentationLib.volume_files import VolumeError
 
 Labels = npt.NDArray[np.uint8]
 
@@ -78,27 +77,25 @@ def show_segmentation(
     _add_segments(segmentation_node, labels, grid, overlapping=overlapping, convention=convention)
     if not overlapping:
         _offer_label_values(segmentation_node, convention)
-    _place_beside(reference_node, segmentation_node)
+    place_beside(reference_node, segmentation_node)
     segmentation_node.CreateClosedSurfaceRepresentation()
 
 
 def show_probabilities(
-    paths: Mapping[str, Path | str],
-    grid: ExportedGrid,
+    values: Mapping[str, npt.NDArray[np.float32]],
     reference_node: slicer.vtkMRMLScalarVolumeNode,
     segmentation_node: slicer.vtkMRMLSegmentationNode,
 ) -> dict[str, slicer.vtkMRMLScalarVolumeNode]:
     """Show the regions' probabilities (0 to 1) as volumes that belong to a segmentation.
 
-    Those of an earlier run of the same segmentation are replaced; without paths they are removed.
+    Those of an earlier run of the same segmentation are replaced; without values they are removed.
 
     Args:
-        paths: region name → file on the file grid of the exported reference volume.
+        values: region name → on the voxels of the reference node (k, j, i).
 
     Returns:
-        Region name → volume node. Raises `VolumeError` for a file that cannot be read.
+        Region name → volume node.
     """
-    values = {name: read_probabilities(Path(path), grid) for name, path in paths.items()}
     for role in Role:
         old = segmentation_node.GetNodeReference(_PROBABILITY + role.value)
         if old is not None and role.value not in values:
@@ -107,6 +104,18 @@ def show_probabilities(
         name: _show_probability(name, array, reference_node, segmentation_node)
         for name, array in values.items()
     }
+
+
+def place_beside(reference_node: slicer.vtkMRMLNode, node: slicer.vtkMRMLNode) -> None:
+    """Below the same study as the reference, as DICOM export needs it."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    reference_item = hierarchy.GetItemByDataNode(reference_node)
+    parent = hierarchy.GetItemParent(reference_item) if reference_item else 0
+    item = hierarchy.GetItemByDataNode(node)
+    if not item:
+        hierarchy.CreateItem(parent or hierarchy.GetSceneItemID(), node)
+    elif parent:
+        hierarchy.SetItemParent(item, parent)
 
 
 def _refuse_surfaces(node: slicer.vtkMRMLSegmentationNode) -> None:
@@ -206,18 +215,6 @@ def _layer(voxels: Labels, first: tuple[int, ...], grid: Grid) -> slicer.vtkOrie
     return image
 
 
-def _place_beside(reference_node: slicer.vtkMRMLNode, node: slicer.vtkMRMLNode) -> None:
-    """Below the same study as the reference, as DICOM export needs it."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    reference_item = hierarchy.GetItemByDataNode(reference_node)
-    parent = hierarchy.GetItemParent(reference_item) if reference_item else 0
-    item = hierarchy.GetItemByDataNode(node)
-    if not item:
-        hierarchy.CreateItem(parent or hierarchy.GetSceneItemID(), node)
-    elif parent:
-        hierarchy.SetItemParent(item, parent)
-
-
 def _show_probability(
     name: str,
     values: npt.NDArray[np.float32],
@@ -239,7 +236,7 @@ def _show_probability(
     display.SetWindowLevelMinMax(0, 1)
     display.SetThreshold(_SHOWN_FROM, 1)
     display.SetApplyThreshold(True)
-    _place_beside(reference_node, node)
+    place_beside(reference_node, node)
     return node
 
 

@@ -66,11 +66,7 @@ class SelfTest:
 
     def test_two_contrasts_become_a_segmentation(self) -> None:
         parameters = self._parameters()
-        self.logic.segment(parameters, self.outcome.append, self.outcome.append)
-        self.assertTrue(self.logic.job.is_running)
-        _wait(lambda: bool(self.outcome))
-        self.assertTrue(self.outcome, f"no answer in {_PATIENCE} s")
-        self.assertNotIsInstance(self.outcome[0], Failure, self.outcome)
+        self._segment(parameters)
         segmentation = parameters.output_segmentation
         ids = [Role(label.short).segment_id for label in LABELS]
         self.assertEqual(list(segmentation.GetSegmentation().GetSegmentIDs()), ids)
@@ -83,6 +79,17 @@ class SelfTest:
         )
         self.assertEqual(reference, parameters.t1c_volume)
 
+    def test_brain_mask_is_kept_on_request(self) -> None:
+        parameters = self._parameters()
+        parameters.keep_prepared = True
+        self._segment(parameters)
+        report = read_report(parameters.output_segmentation) or {}
+        self.assertEqual(list(report.get("registration", {})), ["FLAIR"])
+        self.assertEqual(report.get("brain", {}).get("source"), "background")
+        mask = slicer.util.arrayFromVolume(slicer.util.getNode("T1c brain mask"))
+        scan = slicer.util.arrayFromVolume(parameters.t1c_volume)
+        self.assertGreater(((mask > 0) == (scan != 0)).mean(), 0.95)
+
     def test_cancel_leaves_the_scene_as_it_was(self) -> None:
         parameters = self._parameters()
         before = slicer.mrmlScene.GetNumberOfNodes()
@@ -91,6 +98,13 @@ class SelfTest:
         self.assertEqual([failure.kind for failure in self.outcome], ["cancelled"])
         self.assertFalse(self.logic.job.is_running)
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+
+    def _segment(self, parameters: ParameterNode) -> None:
+        self.logic.segment(parameters, self.outcome.append, self.outcome.append)
+        self.assertTrue(self.logic.job.is_running)
+        _wait(lambda: bool(self.outcome))
+        self.assertTrue(self.outcome, f"no answer in {_PATIENCE} s")
+        self.assertNotIsInstance(self.outcome[0], Failure, self.outcome)
 
     def _parameters(self) -> ParameterNode:
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import slicer
+from metakd.foreground import looks_stripped
 
 from MetaKDSegmentationLib.acquisition import SeriesFacts
-from MetaKDSegmentationLib.findings import Geometry, VolumeFacts
 from MetaKDSegmentationLib.grids import GridError, linear_matrix, node_grid, transform_to_world
-from MetaKDSegmentationLib.volume_files import VolumeError, border_value, voxels_of
+from MetaKDSegmentationLib.slots import Geometry, VolumeFacts
+from MetaKDSegmentationLib.volume_files import VolumeError, voxels_of
 
 _EVERY = 5  # voxels along each axis, of which one goes into the fingerprint
 _PATIENT, _STUDY = "Patient", "Study"  # levels of the subject hierarchy
@@ -51,6 +52,7 @@ def volume_facts(node: slicer.vtkMRMLScalarVolumeNode) -> VolumeFacts:
         linear=matrix is not None,
         patient=_ancestor(node, _PATIENT),
         study=_ancestor(node, _STUDY),
+        day=_day(node),
         modality=_modality(node),
         **_voxel_facts(node),
     )
@@ -96,7 +98,7 @@ def _voxel_facts(node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]:
         facts = {
             "lowest": lowest,
             "highest": highest,
-            "looks_stripped": border_value(voxels) is not None,
+            "looks_stripped": looks_stripped(voxels, node.GetSpacing()[::-1]),
             "fingerprint": _fingerprint(voxels, lowest, highest),
         }
         _seen[node.GetID()] = time, facts
@@ -122,6 +124,12 @@ def _modality(node: slicer.vtkMRMLNode) -> str:
     hierarchy, item = _item(node)
     name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
     return str(hierarchy.GetItemAttribute(item, name)) if item else ""
+
+
+def _day(node: slicer.vtkMRMLNode) -> str:
+    hierarchy, item = _item(node)
+    name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMStudyDateAttributeName()
+    return str(hierarchy.GetAttributeFromItemAncestor(item, name, _STUDY)) if item else ""
 
 
 def _item(node: slicer.vtkMRMLNode) -> tuple[Any, int]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 import slicer
 import vtk
+from metakd.foreground import background
 
 from MetaKDSegmentationLib.grids import (
     Grid,
@@ -25,7 +26,7 @@ from MetaKDSegmentationLib.grids import (
     tabulated,
     transform_to_world,
 )
-from MetaKDSegmentationLib.label_sampling import sample_labels
+from MetaKDSegmentationLib.label_sampling import sample_labels, sample_mask
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -65,12 +66,21 @@ def write_volume(node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> ExportedGr
     voxels = voxels_of(node)
     grid = exported_grid(node)
     if grid.resampled:
-        outside = border_value(voxels)
         voxels = sample(
             voxels, grid.own, grid.file, transform_to_world(node).GetInverse(),
-            outside=float(voxels.min()) if outside is None else outside,
+            outside=_outside(voxels),
         )  # fmt: skip
     write_array(voxels, grid.file, path)
+    return grid
+
+
+def write_mask(node: slicer.vtkMRMLLabelMapVolumeNode, path: Path) -> ExportedGrid:
+    """As `write_volume`, for a mask: 1 wherever the label map is not 0. Raises `VolumeError`."""
+    mask = voxels_of(node) != 0
+    grid = exported_grid(node)
+    if grid.resampled:
+        mask = sample_mask(mask, grid.own, grid.file, transform_to_world(node).GetInverse())
+    write_array(mask.astype(np.uint8), grid.file, path)
     return grid
 
 
@@ -126,6 +136,20 @@ def read_probabilities(path: Path, grid: ExportedGrid) -> npt.NDArray[np.float32
     return sample(values, grid.file, grid.own, grid.to_world)
 
 
+def read_scan(path: Path, grid: ExportedGrid) -> Voxels:
+    """As `read_labels`, for intensities, of the file's own type. Raises `VolumeError`."""
+    voxels = _read(path, grid)
+    if not grid.resampled:
+        return voxels
+    return sample(voxels, grid.file, grid.own, grid.to_world, outside=_outside(voxels))
+
+
+def read_mask(path: Path, grid: ExportedGrid) -> npt.NDArray[np.bool_]:
+    """As `read_labels`, for a mask. Raises `VolumeError`."""
+    mask = _read(path, grid) != 0
+    return sample_mask(mask, grid.file, grid.own, grid.to_world) if grid.resampled else mask
+
+
 def write_array(voxels: Voxels, grid: Grid, path: Path) -> None:
     """Write an array (k, j, i) on a rectangular grid (RAS) as uncompressed NRRD (LPS)."""
     image = sitk.GetImageFromArray(voxels)
@@ -136,17 +160,10 @@ def write_array(voxels: Voxels, grid: Grid, path: Path) -> None:
     sitk.WriteImage(image, str(path), useCompression=False)
 
 
-def border_value(voxels: Voxels) -> float | None:
-    """The value that fills most of the border: what lies around a skull-stripped brain.
-
-    `None` for a whole head, around which there is noise. (k, j, i); looks at every third voxel.
-    """
-    faces = [voxels[[0, -1], ::3, ::3], voxels[::3, [0, -1], ::3], voxels[::3, ::3, [0, -1]]]
-    # Along an axis of one or two voxels every voxel is border, which says nothing.
-    telling = [f.ravel() for f, n in zip(faces, voxels.shape, strict=True) if n > 2]
-    border = np.concatenate(telling or [voxels.ravel()])
-    levels, counts = np.unique(border, return_counts=True)
-    return float(levels[counts.argmax()]) if counts.max() > 0.5 * border.size else None
+def _outside(voxels: Voxels) -> float:
+    """What lies around an image: its background, or else its darkest value."""
+    value = background(voxels)
+    return float(voxels.min()) if value is None else value
 
 
 def _read(path: Path, grid: ExportedGrid) -> Voxels:

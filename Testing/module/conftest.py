@@ -43,6 +43,22 @@ def add_volume(scene):
 
 
 @pytest.fixture
+def add_label_map(add_volume):
+    """`add_label_map(labels, …)`: as `add_volume`, for a label map."""
+    import slicer
+
+    def add(labels, ijk_to_ras=LPS_GRID, name="Mask", parent=None):
+        node = slicer.util.addVolumeFromArray(
+            labels, np.asarray(ijk_to_ras), name, "vtkMRMLLabelMapVolumeNode"
+        )
+        if parent is not None:
+            node.SetAndObserveTransformNodeID(parent.GetID())
+        return node
+
+    return add
+
+
+@pytest.fixture
 def add_transform(scene):
     """`add_transform(matrix, parent)`: a linear transform node; `matrix` 4 × 4, RAS."""
     import slicer
@@ -182,6 +198,17 @@ def report():
         "device": "cpu",
         "window": None,
         "seconds": {"encode": 2.5},
+        "registration": {
+            "FLAIR": {
+                "outcome": "registered",
+                "moved_mm": 3.21,
+                "turned_degrees": 1.08,
+                "similarity": 0.31,
+            }
+        },
+        "brain": {"source": "builtin", "volume_ml": 1480.1},
+        "coverage": {"T1c": 1.0, "FLAIR": 1.0},
+        "finding": "tumour found",
         "warnings": ['T1c: "odd" <intensities>; é\nsecond line & more'],
         "intended_use": "Research only: not for clinical decisions.",
     }

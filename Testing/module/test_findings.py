@@ -5,39 +5,13 @@ from itertools import combinations
 
 import pytest
 from metakd.contrasts import CONTRASTS, Contrast
+from metakd.study import StudyError, make_study
+from volume_descriptions import volume
 
-from MetaKDSegmentationLib.findings import (
-    Finding,
-    Geometry,
-    Level,
-    VolumeFacts,
-    findings,
-    same_grid,
-    state_text,
-)
+from MetaKDSegmentationLib.findings import Finding, Level, findings, state_text
+from MetaKDSegmentationLib.slots import Plan
 
 T1, T1C, T2, FLAIR = CONTRASTS
-BRATS_SIZE = (240, 240, 155)
-
-
-def geometry(size=BRATS_SIZE, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0)):
-    rows = []
-    for axis in range(3):
-        row = [0.0, 0.0, 0.0, origin[axis]]
-        row[axis] = spacing[axis]
-        rows += row
-    return Geometry(size, (*rows, 0.0, 0.0, 0.0, 1.0))
-
-
-def volume(contrast, size=BRATS_SIZE, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), **facts):
-    return VolumeFacts(
-        id=f"node {contrast.value}",
-        name=contrast.label,
-        size=size,
-        spacing=spacing,
-        geometry=geometry(size, spacing, origin),
-        **{"looks_stripped": True, "fingerprint": contrast.value, **facts},
-    )
 
 
 def study(*contrasts, **changes):
@@ -47,14 +21,14 @@ def study(*contrasts, **changes):
     return slots
 
 
-def texts(slots, reference=None, level=None):
-    found = findings(slots, reference)
+def texts(slots, reference=None, level=None, **plan):
+    found = findings(slots, reference, Plan(**plan))
     return [finding.text for finding in found if level in (None, finding.level)]
 
 
-def the_only(slots, level, reference=None):
+def the_only(slots, level, **plan):
     """The text of the only finding, which has this level."""
-    (finding,) = findings(slots, reference)
+    (finding,) = findings(slots, None, Plan(**plan))
     assert finding.level is level
     return finding.text
 
@@ -95,42 +69,11 @@ def test_other_grids_are_named_against_the_reference_in_force():
     slots = study(flair=volume(FLAIR, (320, 320, 40), (0.7, 0.7, 4.0)))
     assert texts(slots, level=Level.NOTE) == [
         "FLAIR has slices of up to 4.0 mm: small parts of the tumour may be missed",
-        "FLAIR lies on another grid than T1c: will be resampled to it, not registered",
+        "FLAIR lies on another grid than T1c: will be registered to it where needed",
     ]
-    assert texts(slots, FLAIR)[-1] == (
-        "T1, T1c, T2 lie on other grids than FLAIR: will be resampled to it, not registered"
+    assert texts(slots, FLAIR, register=False)[-1] == (
+        "T1, T1c, T2 lie on other grids than FLAIR: will be resampled, not registered"
     )
-
-
-@pytest.mark.parametrize(
-    ("change", "same"),
-    [
-        ({}, True),
-        ({"origin": (0.05, 0, 0)}, True),  # rounding of DICOM positions
-        ({"origin": (0.2, 0, 0)}, False),
-        ({"spacing": (1.0001, 1, 1)}, True),
-        ({"spacing": (1.01, 1, 1)}, False),
-        ({"size": (240, 240, 154)}, False),
-        ({"linear": False}, False),
-    ],
-)
-def test_the_same_grid_to_a_tenth_of_a_voxel(change, same):
-    one, other = volume(T1), volume(T2, **change)
-    assert same_grid(one, other) is same
-    assert same_grid(other, one) is same
-
-
-def test_a_flipped_grid_is_another_grid():
-    flipped = [-1, 0, 0, 239, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
-    other = replace(volume(T2), geometry=Geometry(BRATS_SIZE, tuple(map(float, flipped))))
-    assert not same_grid(volume(T1), other)
-
-
-def test_corners_are_the_outer_ones():
-    corners = geometry((2, 3, 4), (1.0, 2.0, 3.0), (10.0, 0.0, 0.0)).corners()
-    assert len(corners) == 8
-    assert min(corners) == (9.5, -1.0, -1.5)
-    assert max(corners) == (11.5, 5.0, 10.5)
 
 
 def test_no_overlap_in_space_blocks():
@@ -151,6 +94,9 @@ def test_patients_are_told_apart_and_never_shown():
     slots[T2] = volume(T2, patient="Smith^John", study="9.8")
     text = the_only(slots, Level.CAUTION)
     assert text == ("T1, T1c, FLAIR | T2 are of different patients: choose volumes of one patient")
+    slots[T1], slots[T2] = replace(slots[T1], day="20240131"), replace(slots[T2], day="20240220")
+    text = the_only(slots, Level.CAUTION)  # T1c and FLAIR may be of any day
+    assert text.startswith("T1, T1c, FLAIR | T2 (2024-02-20) are of different patients")
 
 
 def test_studies_are_told_apart():
@@ -158,17 +104,58 @@ def test_studies_are_told_apart():
     slots[FLAIR] = replace(slots[FLAIR], study="1.2.4")
     text = the_only(slots, Level.CAUTION)
     assert text == ("T1c | FLAIR are of different studies: the tumour may have changed in between")
+    slots = {T1C: replace(slots[T1C], day="20240131"), FLAIR: replace(slots[FLAIR], day="20240220")}
+    text = the_only(slots, Level.CAUTION)
+    assert text.startswith("T1c (2024-01-31) | FLAIR (2024-02-20) are of different studies")
+    slots[FLAIR] = replace(slots[FLAIR], day="some day")
+    assert "| FLAIR are of" in the_only(slots, Level.CAUTION)
 
 
 def test_an_unknown_patient_is_no_other_patient():
     assert not findings(study(t1=volume(T1, patient="Doe^Jane", study="1.2")))
 
 
-def test_a_visible_skull():
-    slots = study(t1=volume(T1, looks_stripped=False), t2=volume(T2, looks_stripped=False))
-    text = the_only(slots, Level.CAUTION)
-    assert text.startswith("T1, T2: skull visible; strip it first")
+def heads(*contrasts):
+    """Volumes in which the skull is seen."""
+    return {contrast: volume(contrast, looks_stripped=False) for contrast in contrasts}
+
+
+def test_a_visible_skull_and_what_becomes_of_it():
+    raw = heads(*CONTRASTS)
+    text = "T1, T1c, T2, FLAIR: skull visible"
+    mask = volume(T1C)
+    assert the_only(raw, Level.NOTE) == f"{text}: the brain will be extracted first"
+    assert the_only(raw, Level.NOTE, brain_mask=mask) == (
+        f"{text}: what lies outside the brain mask will be left out"
+    )
+    assert the_only(raw, Level.CAUTION, extract_brain=False) == (
+        f"{text}; tick Extract brain, the model knows brains without skull only"
+    )
     assert not findings(study(t1=volume(T1, looks_stripped=None)))
+
+
+def test_some_with_skull_and_some_without():
+    mixed = study() | heads(T1, T2)
+    assert the_only(mixed, Level.NOTE) == (
+        "T1, T2: skull visible: the brain of T1c, FLAIR, without skull, will be used for all"
+    )
+    assert "tick Extract brain" in the_only(mixed, Level.CAUTION, extract_brain=False)
+
+
+def test_brain_masks():
+    given = volume(T1C, lowest=0, highest=1)
+    assert not findings(study(), None, Plan(brain_mask=given))
+    empty, nothing = replace(given, highest=0), replace(given, size=(0, 0, 0))
+    for mask in (empty, nothing):
+        assert the_only(study(), Level.BLOCKING, brain_mask=mask) == (
+            "The brain mask is empty: choose another one, or Automatic"
+        )
+    coarse = volume(T1C, (120, 120, 78), (2, 2, 2), lowest=0)
+    assert the_only(study(), Level.NOTE, brain_mask=coarse) == (
+        "The brain mask lies on another grid than T1c: will be resampled to it"
+    )
+    far = volume(T1C, origin=(0, 0, 400.0), lowest=0)
+    assert "do not overlap" in the_only(study(), Level.BLOCKING, brain_mask=far)
 
 
 @pytest.mark.parametrize(
@@ -242,14 +229,49 @@ def test_a_volume_without_voxels_blocks():
 def test_thick_few_and_single_slices():
     thick = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 30), (1, 1, 5.5)))
     assert texts(thick)[0].startswith("FLAIR has slices of up to 5.5 mm:")
+    single = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 1), (1, 1, 5.0)))
+    assert texts(single, level=Level.BLOCKING) == [
+        "FLAIR is a single slice: no localizer can be segmented, choose the whole series"
+    ]
+    few = study(T1C, FLAIR, flair=volume(FLAIR, (3, 240, 155)))
+    assert texts(few, level=Level.BLOCKING) == [
+        "FLAIR has only 3 slices: no localizer can be segmented, choose the whole series"
+    ]
+
+
+@pytest.mark.parametrize("slices", [1, 3, 4])
+def test_too_few_slices_are_those_that_the_engine_refuses(scan, slices):
+    size = (36, 40, slices)
+    blocked = findings({FLAIR: volume(FLAIR, size)})[0].level is Level.BLOCKING
+    try:
+        make_study({FLAIR: scan(size=size)})
+    except StudyError:
+        assert blocked
+    else:
+        assert not blocked
+
+
+def test_what_covers_only_a_part():
     slab = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 20), (1, 1, 2.0)))
     assert texts(slab, level=Level.CAUTION) == [
-        "FLAIR covers only 40 mm in one direction: what lies outside is not seen"
+        "FLAIR covers only 40 mm in one direction: used where it covers"
     ]
-    single = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 1), (1, 1, 5.0)))
-    assert texts(single, level=Level.CAUTION) == [
-        "FLAIR is a single slice: the result will be poor, load the whole series"
+    assert texts(slab, FLAIR, level=Level.CAUTION) == [
+        "FLAIR covers only 40 mm in one direction: nothing outside is segmented"
     ]
+    half = study(T1C, FLAIR, flair=volume(FLAIR, (240, 240, 90), origin=(0, 0, 65.0)))
+    assert texts(half, level=Level.CAUTION) == [
+        "FLAIR covers about 60 % of T1c's extent: used where it covers"
+    ]
+    turned = {T1C: half[FLAIR], FLAIR: half[T1C]}
+    assert not texts(turned, level=Level.CAUTION)
+
+
+def test_neck_and_air_need_not_be_covered():
+    """A sagittal 3D image shows the neck, axial slices do not."""
+    long = volume(T1C, (240, 240, 250))
+    axial = volume(FLAIR, (220, 220, 26), (0.9, 0.9, 5.5), origin=(20, 20, 100.0))
+    assert not texts({T1C: long, FLAIR: axial}, level=Level.CAUTION)
 
 
 def test_the_gravest_comes_first():

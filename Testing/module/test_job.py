@@ -33,5 +33,11 @@ def test_phases_before_and_after_have_words_of_their_own():
 
 
 def test_an_unknown_stage_is_shown_as_it_is():
-    job = Job().enter(Phase.RUNNING, now=0.0).advance(at(1, stage="register"), now=1.0)
-    assert job.text(1.0).startswith("register")
+    job = Job().enter(Phase.RUNNING, now=0.0).advance(at(1, stage="polish"), now=1.0)
+    assert job.text(1.0).startswith("polish")
+
+
+def test_every_stage_of_the_engine_has_words():
+    for stage in ("read", "register", "brain", "prepare", "encode", "decode", "finish", "write"):
+        job = Job().enter(Phase.RUNNING, now=0.0).advance(at(1, stage=stage), now=1.0)
+        assert not job.text(1.0).startswith(stage)

@@ -4,6 +4,7 @@ import pytest
 import slicer
 from metakd.contrasts import CONTRASTS, REFERENCE_PREFERENCE
 from metakd.regions import CONVENTIONS, to_convention
+from metakd.steps import BRAIN_SOURCES, REGISTRATIONS
 
 pytest.importorskip("PySide6", reason="PySide6 is not installed")
 
@@ -33,6 +34,8 @@ def test_nothing_is_chosen_at_first(module, parameters):
     assert parameters.label_convention is module.LabelConvention.BRATS2023
     assert not parameters.overlapping_regions
     assert not parameters.keep_probabilities
+    assert parameters.register and parameters.extract_brain and not parameters.affine
+    assert parameters.brain_mask is None and not parameters.keep_prepared
 
 
 def test_it_is_kept_in_the_scene(module, parameters, tmp_path):
@@ -43,6 +46,7 @@ def test_it_is_kept_in_the_scene(module, parameters, tmp_path):
         "reference_segmentation": "vtkMRMLSegmentationNode",
         "volumes_table": "vtkMRMLTableNode",
         "disagreement_volume": "vtkMRMLLabelMapVolumeNode",
+        "brain_mask": "vtkMRMLLabelMapVolumeNode",
     }
     for field, name in classes.items():
         setattr(parameters, field, scene.AddNewNodeByClass(name, field))
@@ -51,6 +55,8 @@ def test_it_is_kept_in_the_scene(module, parameters, tmp_path):
     parameters.reference = module.Reference.FLAIR
     parameters.label_convention = module.LabelConvention.BRATS2018
     parameters.overlapping_regions = parameters.keep_probabilities = True
+    parameters.register = parameters.extract_brain = False
+    parameters.affine = parameters.keep_prepared = True
 
     scene.SetURL(str(tmp_path / "scene.mrml"))
     scene.Commit()
@@ -68,6 +74,8 @@ def test_it_is_kept_in_the_scene(module, parameters, tmp_path):
     assert restored.label_convention is module.LabelConvention.BRATS2018
     assert restored.overlapping_regions
     assert restored.keep_probabilities
+    assert not restored.register and not restored.extract_brain
+    assert restored.affine and restored.keep_prepared
 
 
 def test_a_removed_node_is_no_longer_chosen(parameters):
@@ -83,6 +91,26 @@ def test_values_are_those_of_the_worker(module):
     references = [reference.value for reference in module.Reference]
     assert references == ["auto", *(contrast.value for contrast in REFERENCE_PREFERENCE)]
     assert {convention.value for convention in module.LabelConvention} <= set(CONVENTIONS)
+
+
+@pytest.mark.parametrize("register", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("extract_brain", [True, False])
+def test_steps_are_those_of_the_worker(parameters, register, affine, extract_brain):
+    from MetaKDSegmentationLib.order import order_of
+
+    scene = slicer.mrmlScene
+    parameters.t2_volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    mask = parameters.brain_mask = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    parameters.register, parameters.affine = register, affine
+    parameters.extract_brain = extract_brain
+    order = order_of(parameters)
+    wanted = ("affine" if affine else "rigid") if register else "off"
+    assert order.options["registration"] == wanted in REGISTRATIONS
+    assert order.options["brain"] == ("auto" if extract_brain else "off")
+    assert order.options["brain"] in BRAIN_SOURCES
+    assert order.brain_mask == (mask.GetID() if extract_brain else None)
+    assert order.inputs == {parameters.t2_volume.GetID()} | ({order.brain_mask} - {None})
 
 
 def test_every_choice_has_a_text_of_its_own(module):

@@ -23,6 +23,21 @@ def test_facts_are_readable_one_by_one(node, report):
     assert node.GetAttribute("MetaKDSegmentation.Contrasts") == "T1c, FLAIR"
     assert node.GetAttribute("MetaKDSegmentation.GeneratedContrasts") == "T1, T2"
     assert node.GetAttribute("MetaKDSegmentation.Device") == "cpu"
+    assert node.GetAttribute("MetaKDSegmentation.Finding") == "tumour found"
+    assert node.GetAttribute("MetaKDSegmentation.Registration") == (
+        "FLAIR: registered, moved 3.2 mm, turned 1.1°"
+    )
+    assert node.GetAttribute("MetaKDSegmentation.BrainExtraction") == (
+        "found by the built-in network, 1480 ml"
+    )
+
+
+def test_a_report_of_an_earlier_version_is_a_report(node, report):
+    for key in ("registration", "brain", "coverage", "finding"):
+        del report[key]
+    write_report(node, report, {})
+    assert read_report(node) == report
+    assert node.GetAttribute("MetaKDSegmentation.Registration") == ""
 
 
 def test_a_later_report_takes_its_place(node, report):

@@ -60,6 +60,28 @@ def test_generated_contrasts_warnings_and_use_are_said(report):
     assert "Research use only." in html and "&lt;validation&gt;" in html
 
 
+def test_what_was_done_to_the_volumes_first(report):
+    assert "Brain" not in results_html(report)  # of an earlier version
+    report |= {
+        "registration": {
+            "FLAIR": {"outcome": "registered", "moved_mm": 3.21, "turned_degrees": 1.08},
+            "T1": {"outcome": "failed", "moved_mm": 0.0, "turned_degrees": 0.0},
+        },
+        "brain": {"source": "builtin", "volume_ml": 1480.1},
+        "finding": "tumour found",
+    }
+    html = results_html(report)
+    assert "FLAIR: registered, moved 3.2 mm, turned 1.1°" in html
+    assert "Brain: found by the built-in network, 1480 ml" in html
+    assert "T1: registration failed" in html and "▲ T1 looks like CT" in html
+    assert "No tumour" not in html
+
+
+def test_no_tumour_is_said_first(report):
+    html = results_html({**report, "finding": "no tumour found"})
+    assert "No tumour found" in html[: html.index("metakd-first on cpu")]
+
+
 def test_a_region_that_was_never_measured_says_so(report):
     report["regions"]["ET"]["expected_dice"] = None
     assert "not measured" in row(results_html(report), "Enhancing tumour")

@@ -13,7 +13,6 @@ from MetaKDSegmentationLib.segment_layers import describe_segments
 from MetaKDSegmentationLib.segment_roles import Role
 from MetaKDSegmentationLib.segmentation_output import show_probabilities
 from MetaKDSegmentationLib.terminology import term
-from MetaKDSegmentationLib.volume_files import write_array, write_volume
 from MetaKDSegmentationLib.volumes_table import fill_table
 
 
@@ -35,8 +34,8 @@ def reopen(scene, tmp_path):
 
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_everything_is_restored(
-    scene, add_volume, add_segmentation, add_transform, labels_of, report, tumour, tmp_path,
-    reopen, overlapping,
+    scene, add_volume, add_segmentation, add_transform, labels_of, report, tumour, reopen,
+    overlapping,
 ):  # fmt: skip
     reference = add_volume(parent=add_transform(np.diag([-1.0, 1, 1, 1])))
     node = add_segmentation(tumour, reference, overlapping=overlapping, convention="brats2018")
@@ -46,9 +45,7 @@ def test_everything_is_restored(
     write_report(node, report, {})
     table = fill_table(report)
     rows = [table.GetCellText(row, column) for row in range(5) for column in range(5)]
-    grid = write_volume(reference, tmp_path / "t1c.nrrd")
-    write_array(np.full(tumour.shape, 0.5, np.float32), grid.file, tmp_path / "WT.nrrd")
-    show_probabilities({"WT": tmp_path / "WT.nrrd"}, grid, reference, node)
+    show_probabilities({"WT": np.full(tumour.shape, 0.5, np.float32)}, reference, node)
 
     bundle = reopen()
 

@@ -10,7 +10,7 @@ from metakd.regions import REGIONS, Region, from_convention, region_mask
 from MetaKDSegmentationLib.segment_roles import Role
 from MetaKDSegmentationLib.segmentation_output import show_probabilities, show_segmentation
 from MetaKDSegmentationLib.terminology import term
-from MetaKDSegmentationLib.volume_files import VolumeError, write_volume
+from MetaKDSegmentationLib.volume_files import VolumeError
 
 TISSUES = [role.segment_id for role in (Role.NCR, Role.ED, Role.ET)]
 NESTED = [role.segment_id for role in (Role.WT, Role.TC, Role.ET)]
@@ -235,28 +235,14 @@ def test_surfaces_are_shown(add_volume, add_segmentation, tumour):
         assert node.GetClosedSurfaceInternalRepresentation(id_).GetNumberOfPoints() > 0
 
 
-@pytest.fixture
-def probability_files(tmp_path):
-    """`files(shape, value)`: a file a region, as the worker writes them."""
-
-    def files(shape, value):
-        paths = {}
-        for region in REGIONS:
-            image = sitk.GetImageFromArray(np.full(shape, value, np.float32))
-            paths[region.value] = tmp_path / f"{region.value}.nrrd"
-            sitk.WriteImage(image, str(paths[region.value]))
-        return paths
-
-    return files
+def probabilities(shape, value):
+    return {region.value: np.full(shape, value, np.float32) for region in REGIONS}
 
 
-def test_probabilities_are_volumes_in_place(
-    add_volume, add_segmentation, add_transform, probability_files, tumour, tmp_path
-):
+def test_probabilities_are_volumes_in_place(add_volume, add_segmentation, add_transform, tumour):
     reference = add_volume(ijk_to_ras=OBLIQUE, parent=add_transform(TURNED))
-    grid = write_volume(reference, tmp_path / "t1c.nrrd")
     node = add_segmentation(tumour, reference)
-    shown = show_probabilities(probability_files(tumour.shape, 0.25), grid, reference, node)
+    shown = show_probabilities(probabilities(tumour.shape, 0.25), reference, node)
     assert list(shown) == ["ET", "TC", "WT"]
     for volume in shown.values():
         assert slicer.util.arrayFromVolume(volume).mean() == pytest.approx(0.25)
@@ -266,15 +252,12 @@ def test_probabilities_are_volumes_in_place(
         assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0, 1)
 
 
-def test_probabilities_do_not_pile_up(
-    add_volume, add_segmentation, probability_files, tumour, tmp_path
-):
+def test_probabilities_do_not_pile_up(add_volume, add_segmentation, tumour):
     reference = add_volume()
-    grid = write_volume(reference, tmp_path / "t1c.nrrd")
     node = add_segmentation(tumour, reference)
-    first = show_probabilities(probability_files(tumour.shape, 0.2), grid, reference, node)
-    second = show_probabilities(probability_files(tumour.shape, 0.7), grid, reference, node)
+    first = show_probabilities(probabilities(tumour.shape, 0.2), reference, node)
+    second = show_probabilities(probabilities(tumour.shape, 0.7), reference, node)
     assert [v.GetID() for v in first.values()] == [v.GetID() for v in second.values()]
     assert slicer.util.arrayFromVolume(second["WT"]).mean() == pytest.approx(0.7)
-    show_probabilities({}, grid, reference, node)
+    show_probabilities({}, reference, node)
     assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 1

@@ -72,8 +72,8 @@ def test_no_voxels(scene):
 
 def test_voxels_are_looked_at_once_until_they_change(add_volume, monkeypatch):
     looks = []
-    look = module.border_value
-    monkeypatch.setattr(module, "border_value", lambda v: looks.append(1) or look(v))
+    look = module.looks_stripped
+    monkeypatch.setattr(module, "looks_stripped", lambda *v: looks.append(1) or look(*v))
     node = add_volume(np.zeros((9, 9, 9), np.float32))
     before = volume_facts(node)
     node.SetName("renamed")
@@ -101,14 +101,16 @@ def test_patient_and_study(scene, add_volume):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     one, other, loose = (add_volume(name=name) for name in ("one", "other", "loose"))
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Doe^Jane")
-    for node in (one, other):
+    for node, day in ((one, "20240131"), (other, "20240220")):
         study = hierarchy.CreateStudyItem(patient, node.GetName())
+        hierarchy.SetItemAttribute(study, "DICOM.StudyDate", day)
         hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), study)
     hierarchy.SetItemAttribute(hierarchy.GetItemByDataNode(one), "DICOM.Modality", "MR")
     facts = [volume_facts(node) for node in (one, other, loose)]
     assert facts[0].patient == facts[1].patient != ""
     assert facts[0].study != facts[1].study
     assert facts[2].patient == facts[2].study == ""
+    assert [f.day for f in facts] == ["20240131", "20240220", ""]
     assert [f.modality for f in facts] == ["MR", "", ""]
     assert "Doe" not in repr(facts)
 

@@ -10,9 +10,11 @@ import vtk
 
 from MetaKDSegmentationLib.volume_files import (
     VolumeError,
-    border_value,
     read_labels,
+    read_mask,
     read_probabilities,
+    read_scan,
+    write_mask,
     write_volume,
 )
 
@@ -243,11 +245,31 @@ def test_a_transform_without_inverse(add_volume, add_transform, tmp_path):
         write_volume(node, tmp_path / "t2.nrrd")
 
 
-@pytest.mark.parametrize("shape", [(20, 20, 20), (1, 20, 20), (2, 20, 20)])
-def test_what_lies_around_a_brain(shape):
-    rng = np.random.default_rng(0)
-    noise = rng.normal(10, 3, shape)
-    assert border_value(noise) is None
-    stripped = noise.copy()
-    stripped[:, :4] = stripped[:, -4:] = stripped[:, :, :4] = stripped[:, :, -4:] = -1
-    assert border_value(stripped) == -1
+@pytest.mark.parametrize("bent", [False, True])
+def test_masks_go_and_come_back(add_label_map, add_thin_plate, blob, tmp_path, bent):
+    mask = (blob > 50).astype(np.uint8)
+    parent = add_thin_plate() if bent else None
+    node = add_label_map(mask * 7, parent=parent)
+    grid = write_mask(node, tmp_path / "brain_mask.nrrd")
+    assert grid.resampled is bent
+    written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "brain_mask.nrrd")))
+    assert written.dtype == np.uint8 and set(np.unique(written)) == {0, 1}
+    back = read_mask(tmp_path / "brain_mask.nrrd", grid)
+    assert back.dtype == bool
+    if bent:
+        assert 2 * (back & (mask > 0)).sum() / (back.sum() + mask.sum()) > 0.9
+    else:
+        np.testing.assert_array_equal(back, mask > 0)
+
+
+def test_scans_come_back_in_their_own_type_and_background(
+    add_volume, add_thin_plate, blob, tmp_path
+):
+    scan = (blob - 50).astype(np.int16)
+    node = add_volume(scan, parent=add_thin_plate())
+    back = read_scan(tmp_path / "t2.nrrd", write_volume(node, tmp_path / "t2.nrrd"))
+    assert back.dtype == np.int16
+    assert np.abs(back.astype(float) - scan).max() < 15
+    plain = add_volume(scan)
+    grid = write_volume(plain, tmp_path / "t1.nrrd")
+    np.testing.assert_array_equal(read_scan(tmp_path / "t1.nrrd", grid), scan)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from metakd.contrasts import CONTRASTS
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
@@ -78,6 +79,14 @@ def patient(shared_data):
     """Paths of a real patient's images by BraTS suffix."""
     folder = shared_data / PATIENT
     return {path.name.split("_")[-1].split(".")[0]: path for path in folder.glob("*.nii.gz")}
+
+
+@pytest.fixture
+def raw_study(panel, shared_data):
+    """A study as it came from the scanner in the slots: skull, thick slices, several grids."""
+    folder = shared_data / "clinical" / "TCGA-FG-6692" / "raw"
+    panel.load(*(folder / f"{contrast.value}.nii.gz" for contrast in CONTRASTS))
+    panel.autoAssignButton.click()
 
 
 def descendants(pid):

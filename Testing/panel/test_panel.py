@@ -51,13 +51,38 @@ class TestBeforeTheRun:
         assert "T2" in reasons(panel) and "FLAIR" in reasons(panel)
         panel.picture("04-twice")
 
-    def test_the_raw_clinical_study_is_warned_about(self, panel, shared_data):
-        folder = shared_data / "clinical" / "TCGA-FG-6692" / "raw"
-        panel.load(*(folder / f"{contrast.value}.nii.gz" for contrast in CONTRASTS))
-        panel.autoAssignButton.click()
-        text = panel.findingsText.text
-        assert "skull" in text and "grid" in text
-        panel.picture("05-clinical-raw")
+    def test_what_will_be_done_to_a_raw_study_is_said(self, panel, raw_study):
+        assert "the brain will be extracted first" in panel.findingsText.text
+        assert "registered to it where needed" in panel.findingsText.text
+        assert "▲" not in panel.findingsText.text and panel.applyButton.enabled
+        panel.picture("05-raw")
+        panel.registerCheckBox.checked = False
+        panel.extractBrainCheckBox.checked = False
+        assert "resampled, not registered" in panel.findingsText.text
+        assert "▲&nbsp;T1, T1c, T2, FLAIR: skull visible" in panel.findingsText.text
+        assert not panel.brainMaskSelector.enabled and not panel.affineCheckBox.enabled
+        panel.picture("08-raw-as-it-is")
+
+    def test_a_brain_mask_is_looked_at_before_the_run(self, panel, raw_study):
+        mask = slicer.util.addVolumeFromArray(
+            np.zeros((5, 5, 5), np.uint8), None, "my mask", "vtkMRMLLabelMapVolumeNode"
+        )
+        panel.brainMaskSelector.setCurrentNode(mask)
+        assert "brain mask is empty" in reasons(panel)
+        slicer.util.arrayFromVolume(mask)[1:3] = 1
+        slicer.util.arrayFromVolumeModified(mask)
+        assert "outside the brain mask will be left out" in panel.findingsText.text
+        assert "another grid" in panel.findingsText.text and panel.applyButton.enabled
+        panel.picture("09-brain-mask")
+        panel.extractBrainCheckBox.checked = False
+        assert "brain mask" not in panel.findingsText.text
+
+    def test_a_localizer_is_refused(self, panel):
+        scout = slicer.util.addVolumeFromArray(
+            np.arange(3 * 60 * 60, dtype=np.float32).reshape(3, 60, 60), None, "x"
+        )
+        panel.parameters.flair_volume = scout
+        assert "no localizer" in reasons(panel)
 
     def test_without_torch_set_up_appears_and_apply_says_why(self, panel, patient, monkeypatch):
         monkeypatch.setattr("MetaKDSegmentationLib.setup_section.torch_version", lambda: None)
@@ -196,6 +221,51 @@ class TestTheRun:
         assert len(volumes) == 4
         panel.picture("12-advanced")
 
+    def test_what_was_moved_and_the_brain_can_be_kept(self, panel, raw_study, tiny_model):
+        flair, t1c = panel.parameters.flair_volume, panel.parameters.t1c_volume
+        panel.parameters.t1_volume = panel.parameters.t2_volume = None
+        panel.keepPreparedCheckBox.checked = True
+        panel.apply()
+        panel.picture("15-raw-result")
+        outcome = report_of(panel)["registration"]["FLAIR"]
+        assert outcome["outcome"] == "registered" and outcome["moved_mm"] > 5
+        assert "FLAIR: registered, moved" in panel.resultsText.text
+        assert "Brain: found by" in panel.resultsText.text
+        moved, mask = slicer.util.getNode("flair registered"), slicer.util.getNode("t1c brain mask")
+        seen = slicer.util.arrayFromVolume(moved)[slicer.util.arrayFromVolume(mask) > 0]
+        assert 1000 < len(seen) * np.prod(t1c.GetSpacing()) / 1000 < 2000  # ml
+        assert np.median(seen) == pytest.approx(np.median(in_brain_of(flair)), rel=0.2)
+        assert moved.GetDisplayNode().GetWindow() == flair.GetDisplayNode().GetWindow()
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        panel.apply()
+        assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+        panel.autoAssignButton.click()
+        assert panel.parameters.flair_volume is flair  # not the registered one
+
+    def test_a_given_brain_mask_is_used(self, panel, patient, tiny_model):
+        (flair,) = panel.load(patient["flair"])
+        panel.parameters.flair_volume = flair
+        half = (slicer.util.arrayFromVolume(flair) != 0).astype(np.uint8)
+        half[:, :, : half.shape[2] // 2] = 0
+        mask = slicer.util.addVolumeFromArray(half, None, "half", "vtkMRMLLabelMapVolumeNode")
+        mask.CopyOrientation(flair)
+        panel.brainMaskSelector.setCurrentNode(mask)
+        panel.keepPreparedCheckBox.checked = True
+        panel.apply()
+        brain = report_of(panel)["brain"]
+        assert brain["source"] == "mask"
+        assert brain["volume_ml"] == pytest.approx(half.sum() / 1000, rel=0.05)
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLLabelMapVolumeNode") == 1
+
+    def test_both_steps_can_be_left_out(self, panel, patient, tiny_model):
+        panel.parameters.t2_volume, panel.parameters.flair_volume = panel.load(
+            patient["t2"], patient["flair"]
+        )
+        panel.registerCheckBox.checked = panel.extractBrainCheckBox.checked = False
+        panel.apply()
+        assert "not registered" in panel.resultsText.text
+        assert "Brain: not extracted" in panel.resultsText.text
+
     def test_a_failure_is_said_beside_the_button_and_changes_nothing(self, panel, patient):
         (panel.parameters.flair_volume,) = panel.load(patient["flair"])
         panel.deviceSelector.setCurrentIndex(2)  # CUDA, which is not here
@@ -322,6 +392,7 @@ class TestTheScene:
         panel.autoAssignButton.click()
         panel.deviceSelector.setCurrentIndex(1)
         panel.conventionSelector.setCurrentIndex(1)
+        panel.registerCheckBox.checked = False
         panel.apply()
         shown = panel.resultsText.text
         panel.host.save_scene(tmp_path / "scene.mrb")
@@ -329,6 +400,7 @@ class TestTheScene:
         assert panel.t1cSelector.currentNode().GetName() == "BraTS2021_00002_t1ce"
         assert panel.t1Selector.currentNode() is None
         assert (panel.deviceSelector.currentIndex, panel.conventionSelector.currentIndex) == (1, 1)
+        assert not panel.registerCheckBox.checked and panel.extractBrainCheckBox.checked
         assert panel.resultsText.text == shown and panel.resultsSection.visible
         assert panel.applyButton.enabled
         panel.picture("20-restored")
@@ -499,6 +571,16 @@ def erase(segmentation, reference):
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         mask, segmentation, Role.ET.segment_id, reference
     )
+
+
+def in_brain_of(scan):
+    """The brighter half of a head: its brain and little else."""
+    voxels = slicer.util.arrayFromVolume(scan)
+    return voxels[voxels > np.percentile(voxels, 75)]
+
+
+def report_of(panel):
+    return json.loads(report_text(panel.parameters.output_segmentation))
 
 
 def table_of(segmentation):

@@ -9,7 +9,7 @@ def run_self_test(host):
     loaded = unittest.defaultTestLoader.loadTestsFromTestCase(host.file.MetaKDSegmentationTest)
     result = unittest.TestResult()
     loaded.run(result)
-    assert result.testsRun >= 3
+    assert result.testsRun >= 4
     assert not result.errors and not result.failures, (result.errors, result.failures)
 
 
@@ -23,12 +23,12 @@ def test_it_passes(panel, monkeypatch, version):
 def test_reload_and_test_runs_the_same(panel, monkeypatch):
     monkeypatch.setattr("MetaKDSegmentationLib.self_test.torch_version", lambda: None)
     panel.host.module.runTest()
-    monkeypatch.setattr("MetaKDSegmentationLib.segmentation_logic.write_report", lambda *_: None)
+    monkeypatch.setattr("MetaKDSegmentationLib.result_nodes.write_report", lambda *_: None)
     with pytest.raises(AssertionError):
         panel.host.module.runTest()
 
 
 def test_it_fails_when_something_is_broken(panel, monkeypatch):
-    monkeypatch.setattr("MetaKDSegmentationLib.segmentation_logic.write_report", lambda *_: None)
+    monkeypatch.setattr("MetaKDSegmentationLib.result_nodes.write_report", lambda *_: None)
     with pytest.raises(AssertionError):
         run_self_test(panel.host)

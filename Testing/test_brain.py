@@ -52,13 +52,14 @@ def asked(monkeypatch):
     return asked
 
 
-def find(images, source="auto", mask=None, memory=None):
+def find(images, source="auto", mask=None, memory=None, in_place=None):
     study = make_study(images)
     scans = {c: Oriented(c, image) for c, image in study.images.items()}
     return find_brain(
         scans,
         {c: scan.place() for c, scan in scans.items()},
         study.default_reference,
+        in_place=list(scans) if in_place is None else in_place,
         source=source,
         mask=mask,
         device=CPU,
@@ -89,10 +90,32 @@ def test_scans_without_skull_are_taken_as_they_are(stripped, asked, monkeypatch)
     assert not asked
 
 
-def test_one_scan_without_skull_serves_those_that_have_theirs(stripped, heads, asked):
+@pytest.fixture
+def knows_the_brain(stripped, asked, monkeypatch):
+    """The network finds in a whole head what the scan without skull shows."""
+    brain_alone = make_study({FLAIR: stripped[FLAIR]}).images[FLAIR]
+    monkeypatch.setattr(brain, "brain_of", lambda image, device: foreground(brain_alone))
+
+
+@pytest.mark.usefixtures("knows_the_brain")
+def test_one_scan_without_skull_serves_those_that_have_theirs(stripped, heads):
     found = find({T1C: heads[T1C], FLAIR: stripped[FLAIR], T2: heads[T2]})
     assert (found.source, found.foregrounds) == ("background", (FLAIR,))
-    assert not asked
+
+
+@pytest.mark.usefixtures("knows_the_brain")
+def test_a_slab_without_skull_does_not_stand_for_the_brain(stripped, heads):
+    values = sitk.GetArrayFromImage(stripped[FLAIR])
+    values[: len(values) // 2] = values.min()
+    slab = sitk.GetImageFromArray(values)
+    slab.CopyInformation(stripped[FLAIR])
+    assert find({T1C: heads[T1C], FLAIR: slab}).source == "builtin"
+
+
+@pytest.mark.usefixtures("knows_the_brain")
+def test_a_scan_that_could_not_be_registered_lends_no_brain(stripped, heads):
+    images = {T1C: heads[T1C], FLAIR: stripped[FLAIR]}
+    assert find(images, in_place=[T1C]).source == "builtin"
 
 
 @pytest.mark.parametrize("tool", ["synthstrip", "hd-bet", None])
@@ -117,8 +140,8 @@ def test_what_was_found_in_an_image_is_remembered(heads, asked):
     scans = {T1C: Oriented(T1C, study.images[T1C])}
     places = {T1C: scans[T1C].place()}
     once, again = (
-        find_brain(scans, places, T1C, source="auto", mask=None, device=CPU, memory=memory,
-                   is_cancelled=lambda: False)
+        find_brain(scans, places, T1C, in_place=[T1C], source="auto", mask=None, device=CPU,
+                   memory=memory, is_cancelled=lambda: False)
         for _ in range(2)
     )  # fmt: skip
     assert again.mask is once.mask

@@ -133,6 +133,34 @@ def test_a_contrast_that_could_not_be_registered_is_warned_of(labels, model):
     assert warning.startswith("T2 could not be registered to T1c (similarity 0.01)")
 
 
+def test_a_contrast_out_of_place_or_of_a_part_gives_no_trust(labels, model):
+    """The card has figures for T1c with FLAIR, and none for T1c alone."""
+    contrasts = (Contrast.T1C, Contrast.FLAIR)
+    failed = Registration("failed", sitk.Transform(3, sitk.sitkIdentity), 0.0123)
+    for prepared, expected in (
+        (preparation(*contrasts), 0.9),
+        (preparation(*contrasts, registrations={Contrast.FLAIR: failed}), None),
+        (preparation(*contrasts, coverage={Contrast.FLAIR: 0.5}), None),
+    ):
+        found = report(labels, model, *contrasts, prepared=prepared)
+        assert found.regions["WT"].expected_dice == expected
+
+
+def test_a_reference_that_nothing_fits_is_named_as_the_odd_one(labels, model):
+    contrasts = (Contrast.T1C, Contrast.T2, Contrast.FLAIR)
+    failed = Registration("failed", sitk.Transform(3, sitk.sitkIdentity), 0.0123)
+    prepared = preparation(*contrasts, registrations=dict.fromkeys(contrasts[1:], failed))
+    _, warning = report(labels, model, *contrasts, prepared=prepared).warnings
+    assert "T1c, which may be the odd one" in warning
+
+
+def test_a_reference_of_a_part_says_that_nothing_else_is_segmented(labels, model):
+    part = {Contrast.T1C: np.zeros((2, 2, 2), dtype=bool)}
+    prepared = preparation(Contrast.T1C, coverage={Contrast.T1C: 0.4}, partial=part)
+    *_, warning = report(labels, model, Contrast.T1C, prepared=prepared).warnings
+    assert warning.startswith("T1c covers 40% of the brain; nothing outside it is segmented")
+
+
 def test_the_brain_and_what_each_contrast_covers_of_it_are_told(labels, model):
     contrasts = (Contrast.T1C, Contrast.FLAIR)
     prepared = preparation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from metakd.progress import IsCancelled
 from metakd.study import StudyError
 
 _LEAST_ML = 100.0  # of a brain, or of a part of one in a scan that is cut off
+_MOST_OF_IT = 0.8  # of the brain in the reference, that of scans without skull
 _A_BRAIN_ALONE = 0.9  # Dice of the brain found with all that the scan shows
 
 
@@ -41,6 +42,7 @@ def find_brain(
     places: Mapping[Contrast, Place],
     reference: Contrast,
     *,
+    in_place: Collection[Contrast],
     source: str,
     mask: sitk.Image | None,
     device: torch.device,
@@ -50,6 +52,7 @@ def find_brain(
     """The best that is at hand: a mask given, scans without skull, a tool installed, the network.
 
     Args:
+        in_place: those that fit the reference; another's brain would be looked for elsewhere.
         source: one of `metakd.steps.BRAIN_SOURCES`; ``off`` takes all that is not air.
         mask: the user's, which beats all else.
 
@@ -60,10 +63,10 @@ def find_brain(
     if source == "off":
         return Brain("off", foregrounds=tuple(scans))
     if source == "auto":
-        stripped = tuple(
-            c for c, place in places.items() if _is_stripped(scans[c], place, device, memory)
-        )
-        if stripped:
+        stripped = tuple(c for c in in_place if _is_stripped(scans[c], places[c], device, memory))
+        if stripped and (
+            reference in stripped or _hold_most(stripped, scans, reference, device, memory)
+        ):
             return Brain("background", foregrounds=stripped)
         source = installed_tool() or "builtin"
     scan = scans[reference]
@@ -87,6 +90,18 @@ def find_brain(
             "give a brain mask"
         )
     return Brain(source, found)
+
+
+def _hold_most(
+    stripped: Collection[Contrast],
+    scans: Mapping[Contrast, Oriented],
+    reference: Contrast,
+    device: torch.device,
+    memory: Memory,
+) -> bool:
+    """Whether scans without skull show the brain of a reference with one; a slab does not."""
+    whole = _volume_ml(_by_network(scans[reference], device, memory))
+    return max(_volume_ml(scans[c].mask) for c in stripped) >= _MOST_OF_IT * whole
 
 
 def _is_stripped(scan: Oriented, place: Place, device: torch.device, memory: Memory) -> bool:

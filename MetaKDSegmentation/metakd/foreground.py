@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 _LARGEST_BRAIN_ML = 2100.0
 _LARGEST_CUT_CM2 = 20.0  # where a brain that is cut off would show more of its inside
+_CAP_CM2_PER_MM = 5.0  # the last slice of a whole one, a sphere's cap, is larger the thicker it is
 
 
 def background(values: npt.NDArray[np.number]) -> float | None:
@@ -37,8 +38,8 @@ def foreground(image: sitk.Image) -> sitk.Image:
 def looks_stripped(values: npt.NDArray[np.number], spacing: tuple[float, ...]) -> bool | None:
     """Whether a scan shows a brain without its skull; `None` if its outside cannot tell.
 
-    Many a whole head has air of one value too. But it is larger than any brain, or is cut off by
-    the image's border, which may happen to a brain alone too.
+    Many a whole head has air of one value too. But it is larger than any brain, or is cut off,
+    which may happen to a brain alone too.
 
     Args:
         values: (D, H, W).
@@ -48,11 +49,16 @@ def looks_stripped(values: npt.NDArray[np.number], spacing: tuple[float, ...]) -
     if air is None:
         return False
     inside = values != air
+    if not inside.any():
+        return True
     if inside.sum() * np.prod(spacing) / 1000 > _LARGEST_BRAIN_ML:
         return False
     for axis in range(3):
         area = np.prod(np.delete(spacing, axis)) / 100
-        cut = max(int(inside.take(end, axis).sum()) for end in (0, -1))
-        if cut * area > _LARGEST_CUT_CM2:
+        across = tuple(k for k in range(3) if k != axis)
+        # Not at the image's border, which may have been filled up with air.
+        shown = np.count_nonzero(inside, axis=across)
+        ends = shown[np.flatnonzero(shown)[[0, -1]]]
+        if max(ends) * area > _LARGEST_CUT_CM2 + _CAP_CM2_PER_MM * spacing[axis]:
             return None
     return True

@@ -130,8 +130,9 @@ def prepare(
             registrations[contrast] = _registered(scan, scans[reference], steps, memory)
             ticks.one_more("register")
     places = {c: memory.recall((c, "place"), s.stored, None, s.place) for c, s in scans.items()}
+    lost = {c for c, done in registrations.items() if done.outcome == "failed"}
     brain = find_brain(
-        scans, places, reference,
+        scans, places, reference, in_place=[c for c in scans if c not in lost],
         source=steps.brain, mask=steps.brain_mask, device=device or torch.device("cpu"),
         memory=memory, is_cancelled=is_cancelled,
     )  # fmt: skip

@@ -126,7 +126,9 @@ class _Pair:
         if self.misfit(found) > _FOUND_MM:
             turned = sorted(self._turned_starts(), key=self.similarity)[-_FURTHER_STARTS:]
             found = max(found, self._refined(self._best_of(turned)), key=self.similarity)
-        return found if kind == "rigid" else self._optimised(self._affine(found), 1)
+        if kind == "rigid":
+            return found
+        return max(found, self._optimised(self._affine(found), 1), key=self.similarity)
 
     def _affine(self, found: sitk.Transform) -> sitk.AffineTransform:
         start = sitk.AffineTransform(3)

@@ -18,6 +18,8 @@ from metakd.preprocess import PreparedStudy
 from metakd.regions import LABELS, REGIONS, Region
 from metakd.study import Study
 
+_NEARLY_ALL = 0.9  # of the brain
+
 TUMOUR, NO_TUMOUR = "tumour found", "no tumour found"
 
 
@@ -27,7 +29,8 @@ class RegionReport:
 
     Attributes:
         volume_ml: of the region in the label map.
-        expected_dice: mean Dice of the model's validation with the same contrasts, or `None`.
+        expected_dice: mean Dice of the model's validation with the same contrasts, or `None`;
+            without those that could not be registered or cover only a part of the brain.
         reliability: ``reliable``, ``use with care`` or ``not reliable``.
     """
 
@@ -129,13 +132,14 @@ def make_report(
     voxel_ml = float(np.prod(label_map.GetSpacing())) / 1000
     voxels = {label.value: int(np.count_nonzero(labels == label.value)) for label in LABELS}
     available = frozenset(study.images)
+    telling = _telling(prepared, reference)
     return Report(
         finding=TUMOUR if any(voxels.values()) else NO_TUMOUR,
         registration=registration_reports(prepared, reference),
         brain=BrainReport(prepared.brain_source, round(prepared.brain_ml, 1)),
         coverage={c.label: round(part, 3) for c, part in prepared.coverage.items()},
         regions={
-            region.value: _region_report(voxels, voxel_ml, region, model, available)
+            region.value: _region_report(voxels, voxel_ml, region, model, telling)
             for region in REGIONS
         },
         volumes_ml={label.short: _ml(voxels[label.value], voxel_ml) for label in LABELS},
@@ -153,6 +157,16 @@ def make_report(
         window=prediction.window,
         seconds=dict(seconds),
         warnings=(*study.warnings, *preparation_warnings(prepared, reference)),
+    )
+
+
+def _telling(prepared: PreparedStudy, reference: Contrast) -> frozenset[Contrast]:
+    """The contrasts on which trust can be built: in place, and over nearly all of the brain."""
+    lost = {c for c, done in prepared.registrations.items() if done.outcome == "failed"}
+    return frozenset(
+        c
+        for c in prepared.channels
+        if c is reference or (c not in lost and prepared.coverage.get(c, 1.0) >= _NEARLY_ALL)
     )
 
 
@@ -174,18 +188,32 @@ def registration_reports(
 
 def preparation_warnings(prepared: PreparedStudy, reference: Contrast) -> tuple[str, ...]:
     """What went wrong on the way to the network but did not stop the work."""
+    outcomes = {done.outcome for done in prepared.registrations.values()}
+    if outcomes == {"failed"} and len(prepared.registrations) > 1:
+        return (
+            f"none of the other contrasts could be registered to {reference.label}, which may be "
+            "the odd one; leave it out or choose another reference",
+            *_coverage_warnings(prepared, reference),
+        )
     warnings = [
         f"{contrast.label} could not be registered to {reference.label} (similarity "
         f"{done.similarity:.2f}); it was used where it lies, compare the two"
         for contrast, done in prepared.registrations.items()
         if done.outcome == "failed"
     ]
-    warnings += [
-        f"{contrast.label} covers {prepared.coverage[contrast]:.0%} of the brain; elsewhere the "
-        "result is from the other contrasts, check the border"
+    return (*warnings, *_coverage_warnings(prepared, reference))
+
+
+def _coverage_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
+    return [
+        f"{contrast.label} covers {prepared.coverage[contrast]:.0%} of the brain; "
+        + (
+            "nothing outside it is segmented, choose another reference for the whole brain"
+            if contrast is reference
+            else "elsewhere the result is from the other contrasts, check the border"
+        )
         for contrast in prepared.partial
     ]
-    return tuple(warnings)
 
 
 def _region_report(

@@ -309,3 +309,9 @@ def test_no_package_at_all_is_an_error_that_names_the_place(installed):
     shutil.rmtree(installed)
     with pytest.raises(ModelError, match="MetaKDSegmentationBrain"):
         load()
+
+
+def test_a_scan_smaller_than_the_networks_coarsest_voxels_is_refused():
+    noise = np.random.default_rng(0).random((18, 22, 20)).astype(np.float32)
+    with pytest.raises(StudyError, match="no brain is found"):
+        find({T1C: sitk.GetImageFromArray(noise)})

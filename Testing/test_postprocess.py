@@ -5,6 +5,7 @@ from metakd.contrasts import Contrast
 from metakd.postprocess import label_map, to_reference
 from metakd.preprocess import PreparedStudy, prepare
 from metakd.regions import ED, ET, NCR, REGIONS, Region
+from metakd.steps import AS_IT_IS
 from metakd.study import make_study
 
 
@@ -40,7 +41,7 @@ def test_nested_regions_become_disjoint_labels():
 def test_a_region_is_at_least_as_likely_as_those_inside_it():
     rng = np.random.default_rng(0)
     reference = sitk.GetImageFromArray(rng.random((20, 30, 25)).astype(np.float32))
-    prepared = prepare(make_study({Contrast.T1: reference}), spacing=1.0, stride=16)
+    prepared = prepare(make_study({Contrast.T1: reference}), spacing=1.0, stride=16, steps=AS_IT_IS)
     raw = rng.random((3, *prepared.shape)).astype(np.float32)
     images = to_reference(raw, prepared)
     enhancing, core, whole = (sitk.GetArrayFromImage(images[region]) for region in REGIONS)

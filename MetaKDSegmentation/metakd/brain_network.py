@@ -114,7 +114,8 @@ def _grid_over(head: sitk.Image, found_by: BrainNetwork) -> sitk.Image:
         box[:3] + box[3:] - 0.5 + _MARGIN_MM / spacing, np.array(head.GetSize()) - 0.5
     )
     stride = found_by.network.stride
-    size = np.ceil((high - low) * spacing / step / stride - 1e-6) * stride
+    # Of a single voxel at the network's coarsest scale there are no statistics.
+    size = np.maximum(np.ceil((high - low) * spacing / step / stride - 1e-6), 2) * stride
     first = (low + high) / 2 - (size - 1) / 2 * step / spacing
     grid = sitk.Image([int(count) for count in size], sitk.sitkUInt8)
     grid.SetSpacing([step] * 3)

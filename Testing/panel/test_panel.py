@@ -234,7 +234,8 @@ class TestTheRun:
         moved, mask = slicer.util.getNode("flair registered"), slicer.util.getNode("t1c brain mask")
         seen = slicer.util.arrayFromVolume(moved)[slicer.util.arrayFromVolume(mask) > 0]
         assert 1000 < len(seen) * np.prod(t1c.GetSpacing()) / 1000 < 2000  # ml
-        assert np.median(seen) == pytest.approx(np.median(in_brain_of(flair)), rel=0.2)
+        # In its own intensities, not in those of the engine.
+        assert np.median(seen) == pytest.approx(np.median(in_brain_of(flair)), rel=0.3)
         assert moved.GetDisplayNode().GetWindow() == flair.GetDisplayNode().GetWindow()
         nodes = slicer.mrmlScene.GetNumberOfNodes()
         panel.apply()

@@ -287,7 +287,7 @@ session.segment = scarce
 
 
 @LINUX
-@pytest.mark.parametrize("megabytes", [220, 60], ids=["too little for one pass", "too little"])
+@pytest.mark.parametrize("megabytes", [260, 60], ids=["too little for one pass", "too little"])
 def test_when_memory_is_really_short_a_smaller_window_is_used_or_the_error_says_so(
     folder, write_image, scan, megabytes
 ):
@@ -296,7 +296,7 @@ def test_when_memory_is_really_short_a_smaller_window_is_used_or_the_error_says_
     with WorkerClient(SCARCE_MEMORY.format(megabytes=megabytes)) as client:
         client.ready()
         events = client.answer(client.segment({T1: head}, folder / "seg.nrrd"))
-        if megabytes == 220:
+        if megabytes == 260:
             assert events[-1]["event"] == "result", events[-1]
             assert events[-1]["report"]["window"] in (64, 96, 128), client.log
             assert sitk.ReadImage(str(folder / "seg.nrrd")).GetSize() == (150, 180, 150)

@@ -14,7 +14,7 @@ from metakd.brain_network import brain_of, builtin
 from metakd.contrasts import Contrast
 from metakd.foreground import foreground, looks_stripped
 from metakd.memory import Memory
-from metakd.oriented import Oriented
+from metakd.oriented import Oriented, Placed
 from metakd.packages import CARD, WEIGHTS, ModelError
 from metakd.phantom import PhantomSettings, make_phantom
 from metakd.study import StudyError, make_study, read_scan
@@ -52,14 +52,17 @@ def asked(monkeypatch):
     return asked
 
 
+def placed(contrast, image):
+    scan = Oriented(contrast, image)
+    return Placed(scan, scan.extent(), sitk.Transform(3, sitk.sitkIdentity))
+
+
 def find(images, source="auto", mask=None, memory=None, in_place=None):
     study = make_study(images)
-    scans = {c: Oriented(c, image) for c, image in study.images.items()}
     return find_brain(
-        scans,
-        {c: scan.place() for c, scan in scans.items()},
+        {c: placed(c, image) for c, image in study.images.items()},
         study.default_reference,
-        in_place=list(scans) if in_place is None else in_place,
+        in_place=list(study.images) if in_place is None else in_place,
         source=source,
         mask=mask,
         device=CPU,
@@ -128,6 +131,40 @@ def test_heads_are_left_to_an_installed_tool_else_to_the_network(heads, asked, m
     assert found.mask.GetSize() == reference.GetSize()  # looked for in the reference
 
 
+def broken(name, image, device, **_):
+    raise StudyError("SynthStrip has failed: a; b; install it again")
+
+
+def blind(name, image, device, **_):
+    return image < image  # nothing, on its grid
+
+
+@pytest.mark.parametrize("tool", [broken, blind])
+def test_a_tool_of_no_use_is_told_of_and_replaced_by_the_network(heads, asked, monkeypatch, tool):
+    monkeypatch.setattr(brain, "installed_tool", lambda: "synthstrip")
+    monkeypatch.setattr(brain, "run_tool", tool)
+    found = find({T1C: heads[T1C]})
+    assert (found.source, asked) == ("builtin", ["builtin"])
+    said = {broken: "SynthStrip has failed: a; b; the built-in", blind: "T1c: no brain is found"}
+    assert found.warning.startswith(said[tool])
+
+
+@pytest.mark.parametrize("tool", [broken, blind])
+def test_a_tool_of_no_use_that_was_asked_for_is_an_error(heads, asked, monkeypatch, tool):
+    monkeypatch.setattr(brain, "run_tool", tool)
+    with pytest.raises(StudyError, match=r"SynthStrip has failed|no brain is found"):
+        find({T1C: heads[T1C]}, "synthstrip")
+    assert not asked
+
+
+def test_a_mask_smaller_than_any_brain_is_refused(stripped):
+    size = stripped[T1].GetSize()
+    corner = (stripped[T1] > 0)[: size[0] // 3, : size[1] // 3, : size[2] // 2]
+    assert sitk.GetArrayViewFromImage(corner).any()
+    with pytest.raises(StudyError, match=r"the brain mask holds .* ml"):
+        find({T1C: stripped[T1C]}, mask=corner)
+
+
 @pytest.mark.parametrize("source", ["builtin", "synthstrip", "hd-bet"])
 def test_who_is_chosen_is_asked_even_where_nothing_is_to_be_stripped(stripped, asked, source):
     found = find({T1C: stripped[T1C]}, source)
@@ -137,11 +174,9 @@ def test_who_is_chosen_is_asked_even_where_nothing_is_to_be_stripped(stripped, a
 
 def test_what_was_found_in_an_image_is_remembered(heads, asked):
     study, memory = make_study({T1C: heads[T1C]}), Memory()
-    scans = {T1C: Oriented(T1C, study.images[T1C])}
-    places = {T1C: scans[T1C].place()}
     once, again = (
-        find_brain(scans, places, T1C, in_place=[T1C], source="auto", mask=None, device=CPU,
-                   memory=memory, is_cancelled=lambda: False)
+        find_brain({T1C: placed(T1C, study.images[T1C])}, T1C, in_place=[T1C], source="auto",
+                   mask=None, device=CPU, memory=memory, is_cancelled=lambda: False)
         for _ in range(2)
     )  # fmt: skip
     assert again.mask is once.mask

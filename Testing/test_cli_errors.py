@@ -74,7 +74,10 @@ BAD_USE = {
     "no contrast": ("--output {out}/s.nii", "no contrast given"),
     "no output": ("--t1 {t1}", "--output"),
     "one file twice": ("--t1 {t1} --t2 {t1} --output {out}/s.nii", "leave out"),
-    "far apart": ("--t1 {t1} --t2 {far} --output {out}/s.nii", "do not overlap"),
+    "far apart": (
+        "--t1 {t1} --t2 {far} --no-registration --output {out}/s.nii",
+        "do not overlap",
+    ),
     "unknown option": ("--t1 {t1} --output {out}/s.nii --frobnicate", "--frobnicate"),
     "unknown extension": ("--t1 {t1} --output {out}/s.jpg", ".nii.gz"),
     "no extension": ("--t1 {t1} --output {out}/s", ".nii.gz"),

@@ -12,6 +12,7 @@ from metakd.memory import Memory
 from metakd.network import MetaKDNet
 from metakd.phantom import PhantomSettings, make_phantom
 from metakd.preprocess import prepare, units_of_steps
+from metakd.report import preparation_warnings
 from metakd.steps import AS_IT_IS, Steps
 from metakd.study import StudyError, make_study
 from scans import moved, rigid
@@ -99,7 +100,7 @@ def test_a_study_that_moved_is_prepared_as_if_it_had_not(aligned, shifted, monke
 
     assert [done for _, done in ticks] == list(range(1, units_of_steps(4, Steps()) + 1))
     assert [step for step, _ in ticks] == ["register"] * 3 + ["brain"] + ["prepare"] * 4
-    assert set(prepared.seconds) == {"register", "brain", "prepare"}
+    assert set(prepared.seconds) == {"orient", "register", "brain", "grid", "normalise"}
 
     assert len(registered) == 3
     again = prepare(shifted, **GRID, memory=memory)
@@ -225,6 +226,76 @@ def test_a_mask_elsewhere_is_refused(images, mask, mm):
     with pytest.raises(StudyError, match=r"mask.*T1c|T1c.*mask") as error:
         prepare(study, **GRID, steps=Steps(brain_mask=away))
     assert "\n" not in str(error.value)
+
+
+def apart(images, axis, mm):
+    """FLAIR, and T1c so far away along an axis."""
+    origin = list(images[FLAIR].GetOrigin())
+    origin[axis] += mm
+    away = sitk.Image(images[FLAIR])
+    away.SetOrigin(origin)
+    return make_study({T1C: images[T1C], FLAIR: away})
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("mm", [-400, 400])
+@pytest.mark.parametrize("reference", [T1C, FLAIR])
+def test_contrasts_that_do_not_overlap_are_refused(images, axis, mm, reference):
+    study = apart(images, axis, mm)
+    with pytest.raises(StudyError, match="do not overlap in space"):
+        prepare(study, **GRID, steps=Steps(**OFF), reference=reference)
+
+
+def test_contrasts_that_lost_their_place_are_found(images):
+    prepared = prepare(apart(images, 0, 400), **GRID)
+    found = prepared.registrations[FLAIR]
+    assert found.outcome == "registered"
+    assert found.moved_mm == pytest.approx(400, abs=1)
+    assert prepared.coverage[FLAIR] > 0.98
+    (warning,) = preparation_warnings(prepared, T1C)
+    assert warning.startswith("FLAIR lay 400 mm from T1c")
+
+
+def tilted_slab(image, mm):
+    """A slab of an image, its normal 30 degrees off the grid's, and 0 around it."""
+    values = sitk.GetArrayFromImage(image)
+    z, y, _ = np.indices(values.shape)
+    normal = np.array([np.cos(np.pi / 6), np.sin(np.pi / 6)])
+    middle = np.argwhere(values != 0).mean(axis=0)[:2]
+    distance = (z - middle[0]) * normal[0] + (y - middle[1]) * normal[1]
+    slab = sitk.GetImageFromArray(np.where(np.abs(distance) * 4.0 < mm / 2, values, 0))
+    slab.CopyInformation(image)
+    return slab
+
+
+def test_what_a_slab_on_a_larger_grid_is_padded_with_is_no_data(images, network):
+    slab = tilted_slab(images[FLAIR], 60.0)
+    study = make_study({T1C: images[T1C], FLAIR: slab})
+    prepared = prepare(study, **GRID, steps=Steps(**OFF))
+    truth = sitk.Resample(slab != 0, prepared.grid, sitk.Transform(), sitk.sitkNearestNeighbor)
+    truth = sitk.GetArrayFromImage(truth)[prepared.brain] > 0
+    covers = prepared.partial[FLAIR][prepared.brain]
+    assert overlap(covers, truth) > 0.9
+    assert covers[~truth].mean() < 0.15  # voxels of 4 mm that the borders run through
+    less = prepare(make_study({T1C: images[T1C]}), **GRID, steps=Steps(**OFF))
+    assert np.array_equal(less.brain, prepared.brain)
+    both, without = (predict(network, p, CPU).probabilities for p in (prepared, less))
+    lacking = prepared.brain & ~prepared.partial[FLAIR]
+    assert np.array_equal(both[:, lacking], without[:, lacking])
+
+
+def test_dark_fluid_inside_a_scan_is_covered_by_it(images):
+    """As black as the air around, but enclosed: ventricles on FLAIR."""
+    values = sitk.GetArrayFromImage(images[FLAIR])
+    middle = np.argwhere(values != 0).mean(axis=0)
+    away = np.linalg.norm(np.indices(values.shape).transpose(1, 2, 3, 0) - middle, axis=-1)
+    values[away * 4.0 < 25.0] = 0
+    flair = sitk.GetImageFromArray(values)
+    flair.CopyInformation(images[FLAIR])
+    study = make_study({T1C: images[T1C], FLAIR: flair})
+    prepared = prepare(study, **GRID, steps=Steps(**OFF))
+    assert not prepared.partial
+    assert prepared.coverage[FLAIR] == 1.0
 
 
 def test_a_ramp_of_the_coils_is_evened_out(images):

@@ -10,9 +10,9 @@ from metakd.prepared_images import (
     bias_corrected,
     brain_mask,
     cut_off_ml,
-    reference_place,
+    reference_target,
     registered,
-    sri24_place,
+    sri24_target,
     without_skull,
 )
 from metakd.preprocess import prepare
@@ -53,7 +53,7 @@ def test_what_is_aligned_on_the_references_grid_comes_out_as_it_went_in(study):
     study, images = study
     prepared = prepared_of(study)
     for contrast in (T1, T1C):
-        image = registered(study, prepared, contrast, reference_place(prepared))
+        image = registered(study, prepared, contrast, reference_target(prepared))
         for get in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
             assert getattr(image, get)() == getattr(images[T1C], get)(), get
         assert np.allclose(values(image), values(images[contrast]), atol=2e-3)
@@ -62,7 +62,7 @@ def test_what_is_aligned_on_the_references_grid_comes_out_as_it_went_in(study):
 def test_what_has_moved_is_interpolated_once_from_where_it_was(study):
     study, images = study
     prepared = prepared_of(study, t2=MOVED)
-    image = registered(study, prepared, T2, reference_place(prepared))
+    image = registered(study, prepared, T2, reference_target(prepared))
     expected = sitk.Resample(images[T2], images[T1C], MOVED, sitk.sitkLinear)
     assert np.allclose(values(image), values(expected), atol=2e-3)
     assert not np.allclose(values(image), values(sitk.Resample(images[T2], images[T1C])), atol=99)
@@ -71,7 +71,7 @@ def test_what_has_moved_is_interpolated_once_from_where_it_was(study):
 def test_the_brain_is_that_of_the_scan_to_the_voxel(study):
     study, images = study
     prepared = prepared_of(study.subset(frozenset({T1, T1C})))
-    brain = brain_mask(prepared, reference_place(prepared))
+    brain = brain_mask(prepared, reference_target(prepared))
     assert brain.GetPixelID() == sitk.sitkUInt8
     assert brain.GetDirection() == images[T1C].GetDirection()
     assert np.array_equal(values(brain), values(images[T1]) > 0)
@@ -85,7 +85,7 @@ def test_the_brain_is_that_of_the_scan_to_the_voxel(study):
 def test_the_sri24_grid_is_that_of_brats_files(study, shared_data):
     study, _ = study
     brats = sitk.ReadImage(str(next((shared_data / "brats" / "BraTS2018").rglob("*_t1.nii.gz"))))
-    grid = sri24_place(prepared_of(study)).grid
+    grid = sri24_target(prepared_of(study)).grid
     for get in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
         assert getattr(grid, get)() == getattr(brats, get)(), get
 
@@ -93,7 +93,7 @@ def test_the_sri24_grid_is_that_of_brats_files(study, shared_data):
 def test_on_the_sri24_grid_the_brain_lies_where_brats_has_it_and_the_matrix_leads_back(study):
     study, images = study
     prepared = prepared_of(study, t2=MOVED)
-    place = sri24_place(prepared)
+    place = sri24_target(prepared)
     brain = brain_mask(prepared, place)
     middle = np.argwhere(values(brain)).mean(axis=0)[::-1]
     assert np.allclose(brain.TransformContinuousIndexToPhysicalPoint(middle.tolist()),
@@ -116,21 +116,21 @@ def test_a_patient_of_brats_stays_about_where_it_was(shared_data):
     folder = shared_data / "brats" / "BraTS2018" / "Brats18_TCIA02_606_1"  # one of validation
     study = read_study({T1: folder / f"{folder.name}_t1.nii.gz"})
     prepared = prepared_of(study)
-    offset = np.array(sri24_place(prepared).matrix())[:3, 3]
+    offset = np.array(sri24_target(prepared).matrix())[:3, 3]
     assert np.abs(offset).max() < 8  # two standard deviations or so
-    assert cut_off_ml(prepared, sri24_place(prepared)) < 0.5
+    assert cut_off_ml(prepared, sri24_target(prepared)) < 0.5
 
 
 def test_what_of_a_brain_is_beyond_the_grid_is_told_in_ml(scan):
     image = scan()
     image.SetSpacing((11.0, 6.0, 6.0))  # 36 x 0.7 x 11 mm wide: 277
     prepared = prepared_of(make_study({T1: image}))
-    place = sri24_place(prepared)
+    place = sri24_target(prepared)
     inside = int(values(brain_mask(prepared, place)).sum()) / 1000
     lost = cut_off_ml(prepared, place)
     assert lost > 40
     assert inside + lost == pytest.approx(prepared.brain_ml, rel=0.01)
-    assert cut_off_ml(prepared, reference_place(prepared)) < 1
+    assert cut_off_ml(prepared, reference_target(prepared)) < 1
 
 
 def test_a_shading_across_the_brain_is_taken_out_in_own_intensities(scan):

@@ -59,9 +59,14 @@ def test_aligned_stripped_images_come_out_as_they_went_in(run, pair, folder):
     assert report["registration"]["T2"]["outcome"] == "aligned"
     assert report["brain"] == {"source": "background", "volume_ml": round(inside.sum() / 1000, 1)}
     assert report["coverage"] == {"T1c": 1.0, "T2": 1.0}
-    assert set(report["seconds"]) == {"read", "register", "brain", "prepare", "write"}
+    assert set(report["seconds"]) == {
+        "read", "orient", "register", "brain", "grid", "normalise", "write"
+    }  # fmt: skip
     assert report["grid"]["to_reference_lps_mm"] == np.eye(4).tolist()
-    assert report["warnings"] == []
+    assert report["warnings"] == [
+        "the brain measures 7 ml in T1c, unlike a whole one; look at its mask, and whether all of "
+        "the head was scanned"
+    ]
     assert "T2 aligned with T1c already" in out
     assert "brain 7 ml, as the images are stripped" in out
 
@@ -227,6 +232,7 @@ def test_what_is_suspicious_is_told_and_reported(run, write_image, scan, folder)
     assert "T1 looks like CT" in told[0]
     assert "T2 covers" in told[1]
     assert told[1].endswith("; compare the images")
+    assert "the brain measures" in told[2]
 
 
 def test_all_files_appear_or_none(run, pair, folder, monkeypatch):

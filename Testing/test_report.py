@@ -106,17 +106,19 @@ def test_a_label_map_without_tumour_is_called_that(labels, model):
 def test_registration_is_told_of_every_contrast_but_the_reference(labels, model):
     there = sitk.Transform(3, sitk.sitkIdentity)
     registrations = {
-        Contrast.FLAIR: Registration("registered", there, 0.23456, 3.2, 1.5),
+        Contrast.FLAIR: Registration("registered", there, 0.23456, 3.2, 1.5, "affine"),
         Contrast.T1: Registration("aligned", there, 0.3),
     }
     contrasts = (Contrast.T1C, Contrast.FLAIR, Contrast.T1, Contrast.T2)
     prepared = preparation(*contrasts, registrations=registrations)
     found = report(labels, model, *contrasts, prepared=prepared)
     assert found.as_json()["registration"] == {
-        "T1": {"outcome": "aligned", "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": 0.3},
-        "T2": {"outcome": "off", "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": None},
+        "T1": {"outcome": "aligned", "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": 0.3,
+               "kind": "rigid"},
+        "T2": {"outcome": "off", "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": None,
+               "kind": None},
         "FLAIR": {"outcome": "registered", "moved_mm": 3.2, "turned_degrees": 1.5,
-                  "similarity": 0.235},
+                  "similarity": 0.235, "kind": "affine"},
     }  # fmt: skip
     assert list(found.registration) == ["T1", "T2", "FLAIR"]
     assert found.warnings == ("a warning",)
@@ -179,6 +181,32 @@ def test_the_brains_volume_is_that_of_its_voxels(labels, model):
     prepared = preparation(Contrast.T1C)
     prepared.grid.SetSpacing([20.0, 30.0, 50.0])
     assert report(labels, model, Contrast.T1C, prepared=prepared).brain.volume_ml == 120.0
+
+
+@pytest.mark.parametrize(("side", "warned"), [(55.0, True), (70.0, False), (85.0, True)])
+def test_a_brain_of_an_unlikely_size_is_warned_of(labels, model, side, warned):
+    """665, 1372 and 2457 ml."""
+    prepared = preparation(Contrast.T1C, brain_source="builtin")
+    prepared.grid.SetSpacing([side] * 3)
+    _, *warnings = report(labels, model, Contrast.T1C, prepared=prepared).warnings
+    assert [w.partition(" ml")[0] for w in warnings] == (
+        [f"the brain measures {4 * side**3 / 1000:.0f}"] if warned else []
+    )
+
+
+def test_a_contrast_that_came_from_far_away_is_warned_of(labels, model):
+    far = Registration("registered", sitk.Transform(3, sitk.sitkIdentity), 0.3, 312.4)
+    contrasts = (Contrast.T1C, Contrast.FLAIR)
+    prepared = preparation(*contrasts, registrations={Contrast.FLAIR: far})
+    _, warning = report(labels, model, *contrasts, prepared=prepared).warnings
+    assert warning.startswith("FLAIR lay 312 mm from T1c and was moved onto it")
+
+
+def test_what_went_wrong_with_the_brain_and_the_bias_field_are_told(labels, model):
+    prepared = preparation(Contrast.T1C, brain_warning="SynthStrip has failed", bias_corrected=True)
+    found = report(labels, model, Contrast.T1C, prepared=prepared)
+    assert found.warnings == ("a warning", "SynthStrip has failed")
+    assert found.bias_corrected
 
 
 def test_the_embedded_card_has_a_figure_for_every_subset_and_region():

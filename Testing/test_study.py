@@ -216,23 +216,6 @@ def test_one_image_rescaled_into_two_slots_is_refused(scan):
         make_study({T1: scan(), T2: sitk.Cast(scan(), sitk.sitkFloat64) * 2 + 100})
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("side", [-1, 1])
-def test_contrasts_that_do_not_overlap_are_refused(scan, axis, side):
-    here, there = scan(), scan(1)
-    origin = list(there.GetOrigin())
-    origin[axis] += side * 60
-    there.SetOrigin(origin)
-    with pytest.raises(StudyError, match="do not overlap in space"):
-        make_study({T1: here, T2: there})
-
-
-def test_contrasts_that_overlap_in_a_corner_are_a_study(scan):
-    here, there = scan(), scan(1)
-    there.SetOrigin([place + 20 for place in there.GetOrigin()])
-    assert set(make_study({T1: here, T2: there}).images) == {T1, T2}
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [

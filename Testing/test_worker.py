@@ -74,7 +74,7 @@ def test_a_study_is_segmented_as_the_engine_does_it(worker, files, folder, tiny_
     assert result["output"] == str(output)
     report, expected_report = result["report"], json.loads(json.dumps(expected.report.as_json()))
     assert set(report.pop("seconds")) == {
-        "read", "register", "brain", "prepare", "network", "finish", "write"
+        "read", "orient", "register", "brain", "grid", "normalise", "network", "finish", "write"
     }  # fmt: skip
     assert expected_report.pop("seconds")
     assert report == expected_report

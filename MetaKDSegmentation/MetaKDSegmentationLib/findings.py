@@ -101,12 +101,19 @@ def _constant(case: _Case) -> Iterator[Finding]:
 
 def _elsewhere(case: _Case) -> Iterator[Finding]:
     for contrast, facts in case.slots.items():
-        if not overlap(facts, case.slots[case.on]):
-            text = (
-                f"{contrast.label} and {case.on.label} do not overlap in space: choose volumes of "
-                "one study, or put them in place with a transform"
+        if overlap(facts, case.slots[case.on]):
+            continue
+        text = f"{contrast.label} and {case.on.label} do not overlap in space: "
+        if case.plan.register:
+            yield Finding(
+                Level.CAUTION, text + "will be registered, check that they are of one patient"
             )
-            yield Finding(Level.BLOCKING, text)
+        else:
+            yield Finding(
+                Level.BLOCKING,
+                text + "choose volumes of one study, register them, or put them in place with a "
+                "transform",
+            )
 
 
 def _people(case: _Case) -> Iterator[Finding]:

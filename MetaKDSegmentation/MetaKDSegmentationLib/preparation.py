@@ -57,5 +57,6 @@ def _registration(report: Mapping[str, Any]) -> Mapping[str, Any]:
 def _outcome(entry: Mapping[str, Any]) -> str:
     if entry["outcome"] == "registered":
         moved, turned = entry["moved_mm"], entry["turned_degrees"]
-        return f"registered, moved {moved:.1f} mm, turned {turned:.1f}°"
+        how = "registered (affine)" if entry.get("kind") == "affine" else "registered"
+        return f"{how}, moved {moved:.1f} mm, turned {turned:.1f}°"
     return _OUTCOMES.get(entry["outcome"], str(entry["outcome"]))

@@ -86,11 +86,15 @@ def _report(message: dict[str, Any], labels: Any, image: sitk.Image) -> dict[str
         "generated": [c.label for c in CONTRASTS if c.value not in available],
         "reference": options["reference"],
         "registration": {
-            name: {"outcome": outcome, "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": None}
+            name: {
+                "outcome": outcome, "moved_mm": 0.0, "turned_degrees": 0.0, "similarity": None,
+                "kind": None,
+            }
             for name in others
         },
         "brain": {"source": "background", "volume_ml": labels.size * voxel_ml},
         "coverage": {c.label: 1.0 for c in CONTRASTS if c.value in available},
+        "bias_corrected": False,
         "finding": "tumour found",
         "importance": {c.value: 1.0 for c in CONTRASTS},
         "model": "rehearsal", "model_version": "0", "weights_sha256": "", "metakd": "rehearsal",

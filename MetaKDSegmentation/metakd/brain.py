@@ -10,10 +10,10 @@ import SimpleITK as sitk
 import torch
 
 from metakd.brain_network import brain_of
-from metakd.brain_tools import installed_tool, run_tool
+from metakd.brain_tools import TOOLS, installed_tool, run_tool
 from metakd.contrasts import Contrast
 from metakd.memory import Memory
-from metakd.oriented import Oriented, Place
+from metakd.oriented import Oriented, Placed
 from metakd.progress import IsCancelled
 from metakd.study import StudyError
 
@@ -30,16 +30,17 @@ class Brain:
         source: ``mask``, ``background``, ``builtin``, ``synthstrip``, ``hd-bet`` or ``off``.
         mask: uint8, in the reference's space, on any grid; `None` where foregrounds are the brain.
         foregrounds: the contrasts whose foregrounds are.
+        warning: what went wrong on the way to it; empty where nothing did.
     """
 
     source: str
     mask: sitk.Image | None = None
     foregrounds: tuple[Contrast, ...] = ()
+    warning: str = ""
 
 
 def find_brain(
-    scans: Mapping[Contrast, Oriented],
-    places: Mapping[Contrast, Place],
+    study: Mapping[Contrast, Placed],
     reference: Contrast,
     *,
     in_place: Collection[Contrast],
@@ -59,54 +60,57 @@ def find_brain(
     Raises `StudyError` where no brain is found, and `Cancelled`.
     """
     if mask is not None:
-        return Brain("mask", mask)
+        return _given(mask)
     if source == "off":
-        return Brain("off", foregrounds=tuple(scans))
+        return Brain("off", foregrounds=tuple(study))
+    scan, warning = study[reference].scan, ""
     if source == "auto":
-        stripped = tuple(c for c in in_place if _is_stripped(scans[c], places[c], device, memory))
-        if stripped and (
-            reference in stripped or _hold_most(stripped, scans, reference, device, memory)
-        ):
-            return Brain("background", foregrounds=stripped)
-        source = installed_tool() or "builtin"
-    scan = scans[reference]
-    if source == "builtin":
-        found = _by_network(scan, device, memory)
-    else:
-        made_with = (source, device)
-        found = memory.recall(
-            (reference, source),
-            scan.stored,
-            made_with,
-            _by_tool,
-            scan,
-            source,
-            device,
-            is_cancelled,
-        )
-    if _volume_ml(found) < _LEAST_ML:
+        stripped = {c: study[c].scan for c in in_place if _is_stripped(study[c], device, memory)}
+        if reference in stripped or _hold_most(stripped.values(), scan, device, memory):
+            return Brain("background", foregrounds=tuple(stripped))
+    tool = installed_tool() if source == "auto" else source
+    if tool is not None and tool in TOOLS:
+        try:
+            return _found(scan, tool, _by_tool(scan, tool, device, memory, is_cancelled))
+        except StudyError as error:
+            if source != "auto":
+                raise
+            what = str(error).rpartition("; ")[0]
+            warning = f"{what}; the built-in network looked for the brain instead, check its mask"
+    return _found(scan, "builtin", _by_network(scan, device, memory), warning)
+
+
+def _given(mask: sitk.Image) -> Brain:
+    volume = _volume_ml(mask)
+    if volume < _LEAST_ML:
+        raise StudyError(f"the brain mask holds {volume:.0f} ml, no brain is that small; give "
+                         "another")  # fmt: skip
+    return Brain("mask", mask)
+
+
+def _found(scan: Oriented, source: str, mask: sitk.Image, warning: str = "") -> Brain:
+    if _volume_ml(mask) < _LEAST_ML:
         raise StudyError(
-            f"{reference.label}: no brain is found in it; check that it is a scan of a head, or "
-            "give a brain mask"
+            f"{scan.contrast.label}: no brain is found in it; check that it is a scan of a head, "
+            "or give a brain mask"
         )
-    return Brain(source, found)
+    return Brain(source, mask, warning=warning)
 
 
 def _hold_most(
-    stripped: Collection[Contrast],
-    scans: Mapping[Contrast, Oriented],
-    reference: Contrast,
-    device: torch.device,
-    memory: Memory,
+    stripped: Collection[Oriented], reference: Oriented, device: torch.device, memory: Memory
 ) -> bool:
     """Whether scans without skull show the brain of a reference with one; a slab does not."""
-    whole = _volume_ml(_by_network(scans[reference], device, memory))
-    return max(_volume_ml(scans[c].mask) for c in stripped) >= _MOST_OF_IT * whole
+    if not stripped:
+        return False
+    whole = _volume_ml(_by_network(reference, device, memory))
+    return max(_volume_ml(scan.mask) for scan in stripped) >= _MOST_OF_IT * whole
 
 
-def _is_stripped(scan: Oriented, place: Place, device: torch.device, memory: Memory) -> bool:
-    if place.stripped is not None:
-        return place.stripped
+def _is_stripped(placed: Placed, device: torch.device, memory: Memory) -> bool:
+    if placed.extent.stripped is not None:
+        return placed.extent.stripped
+    scan = placed.scan
     found = _by_network(scan, device, memory)
     on_scan = sitk.Resample(found, scan.mask, sitk.Transform(), sitk.sitkNearestNeighbor)
     brain, all_of_it = (sitk.GetArrayViewFromImage(mask) > 0 for mask in (on_scan, scan.mask))
@@ -125,11 +129,17 @@ def _by_network(scan: Oriented, device: torch.device, memory: Memory) -> sitk.Im
 
 
 def _by_tool(
-    scan: Oriented, source: str, device: torch.device, is_cancelled: IsCancelled
+    scan: Oriented, tool: str, device: torch.device, memory: Memory, is_cancelled: IsCancelled
 ) -> sitk.Image:
-    return run_tool(source, scan.image, str(device), is_cancelled=is_cancelled)
+    """Mask (uint8) in the scan's space."""
+
+    def make() -> sitk.Image:
+        return run_tool(tool, scan.image, str(device), is_cancelled=is_cancelled)
+
+    return memory.recall((scan.contrast, tool), scan.stored, device, make)
 
 
 def _volume_ml(mask: sitk.Image) -> float:
+    """Of a mask (uint8)."""
     voxels = int(np.count_nonzero(sitk.GetArrayViewFromImage(mask)))
     return voxels * float(np.prod(mask.GetSpacing())) / 1000

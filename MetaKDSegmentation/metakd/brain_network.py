@@ -19,6 +19,8 @@ from torch import Tensor
 
 from metakd.card import brain_card_problem
 from metakd.foreground import foreground
+from metakd.grids import averaged, empty_grid
+from metakd.memory import is_out_of_memory
 from metakd.model import network_of
 from metakd.network import MetaKDNet
 from metakd.packages import card_of, package_files
@@ -76,14 +78,25 @@ def brain_of(
     """
     found_by = found_by or builtin()
     grid = _grid_over(head, found_by)
-    values = sitk.Resample(_averaged(head, found_by.spacing), grid, sitk.Transform(),
+    values = sitk.Resample(averaged(head, found_by.spacing), grid, sitk.Transform(),
                            sitk.sitkLinear, float(_lowest(head)), sitk.sitkFloat32)  # fmt: skip
     image = as_input(to_tensor(sitk.GetArrayFromImage(values)))
-    logits = found_by.network.to(device)(image[None, None].to(device))
-    found = found_above(to_array(logits[0, 0].sigmoid()), found_by.threshold)
+    found = found_above(_likely(image, device, found_by.network), found_by.threshold)
     mask = sitk.GetImageFromArray(found.astype(np.uint8))
     mask.CopyInformation(grid)
     return mask
+
+
+def _likely(image: Tensor, device: torch.device, network: MetaKDNet) -> npt.NDArray[np.float32]:
+    """The brain's probability (D, H, W); from the CPU where the device's memory is too small."""
+    try:
+        logits = network.to(device)(image[None, None].to(device))
+    except RuntimeError as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    else:
+        return to_array(logits[0, 0].sigmoid())
+    return _likely(image, torch.device("cpu"), network)
 
 
 def found_above(likely: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
@@ -95,12 +108,6 @@ def found_above(likely: npt.NDArray[np.float32], threshold: float) -> npt.NDArra
 
 def _lowest(head: sitk.Image) -> float:
     return float(sitk.GetArrayViewFromImage(head).min())
-
-
-def _averaged(image: sitk.Image, spacing: float) -> sitk.Image:
-    sizes = zip(image.GetSpacing(), image.GetSize(), strict=True)
-    factors = [int(np.clip(round(spacing / step), 1, count)) for step, count in sizes]
-    return sitk.BinShrink(image, factors) if max(factors) > 1 else image
 
 
 def _grid_over(head: sitk.Image, found_by: BrainNetwork) -> sitk.Image:
@@ -117,8 +124,4 @@ def _grid_over(head: sitk.Image, found_by: BrainNetwork) -> sitk.Image:
     # Of a single voxel at the network's coarsest scale there are no statistics.
     size = np.maximum(np.ceil((high - low) * spacing / step / stride - 1e-6), 2) * stride
     first = (low + high) / 2 - (size - 1) / 2 * step / spacing
-    grid = sitk.Image([int(count) for count in size], sitk.sitkUInt8)
-    grid.SetSpacing([step] * 3)
-    grid.SetDirection(head.GetDirection())
-    grid.SetOrigin(head.TransformContinuousIndexToPhysicalPoint(first.tolist()))
-    return grid
+    return empty_grid(head, first, size.tolist(), step)

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from metakd.contrasts import CONTRASTS, REFERENCE_PREFERENCE, Contrast
 from metakd.outputs import OutputFiles
-from metakd.prepared_images import brain_mask, reference_place, registered
+from metakd.prepared_images import brain_mask, reference_target, registered
 from metakd.preprocess import PreparedStudy
 from metakd.study import Study
 
@@ -36,13 +36,13 @@ def write_prepared(
     files: OutputFiles, paths: Mapping[str, Path], study: Study, prepared: PreparedStudy
 ) -> None:
     """Write these files, each on the reference's own grid; the folder is made."""
-    place = reference_place(prepared)
+    target = reference_target(prepared)
     for name, path in paths.items():
         path.parent.mkdir(exist_ok=True)
         image = (
-            brain_mask(prepared, place)
+            brain_mask(prepared, target)
             if name == BRAIN
-            else registered(study, prepared, Contrast(name), place)
+            else registered(study, prepared, Contrast(name), target)
         )
         written = files.stage(path)  # NRRD, which Slicer gets from the worker, uncompressed
         sitk.WriteImage(image, written, useCompression=not written.endswith(".nrrd"))

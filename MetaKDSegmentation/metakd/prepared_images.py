@@ -24,7 +24,7 @@ _SRI24_BRAIN = (118.5, -105.8, 73.4)
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where images are wanted.
 
     Attributes:
@@ -43,12 +43,12 @@ class Place:
         return rows
 
 
-def reference_place(prepared: PreparedStudy) -> Place:
+def reference_target(prepared: PreparedStudy) -> Target:
     """The reference's own grid, where it lies."""
-    return Place(prepared.reference, sitk.TranslationTransform(3))
+    return Target(prepared.reference, sitk.TranslationTransform(3))
 
 
-def sri24_place(prepared: PreparedStudy) -> Place:
+def sri24_target(prepared: PreparedStudy) -> Target:
     """A grid as BraTS's, along the patient's axes, the brain's centre where BraTS's brains have it.
 
     That is where the brain lies, and how: it is neither turned nor scaled to the SRI24 atlas.
@@ -56,34 +56,43 @@ def sri24_place(prepared: PreparedStudy) -> Place:
     grid = sitk.Image(_SRI24_SIZE, sitk.sitkUInt8)
     grid.SetOrigin(_SRI24_ORIGIN)
     offset = np.array(_centre(prepared)) - _SRI24_BRAIN
-    return Place(grid, sitk.TranslationTransform(3, offset.tolist()))
+    return Target(grid, sitk.TranslationTransform(3, offset.tolist()))
 
 
 def registered(
-    study: Study, prepared: PreparedStudy, contrast: Contrast, place: Place
+    study: Study, prepared: PreparedStudy, contrast: Contrast, target: Target
 ) -> sitk.Image:
     """A contrast in its own intensities on a grid, with skull; 0 where its image does not reach."""
     there = prepared.transforms[contrast]
-    moved = sitk.CompositeTransform([there, place.to_reference])  # the last is applied first
+    moved = sitk.CompositeTransform([there, target.to_reference])  # the last is applied first
     image = study.own_intensities(contrast, study.images[contrast])
     on_grid: sitk.Image = sitk.Resample(
-        image, place.grid, moved, sitk.sitkLinear, 0.0, image.GetPixelID()
+        image, target.grid, moved, sitk.sitkLinear, 0.0, image.GetPixelID()
     )
     return on_grid
 
 
-def brain_mask(prepared: PreparedStudy, place: Place) -> sitk.Image:
-    """The brain (uint8, 0 and 1) on a grid, linearly from the network's grid at one half."""
-    brain = prepared.image(prepared.brain.astype(np.float32))
-    likely = sitk.Resample(brain, place.grid, place.to_reference, sitk.sitkLinear, 0.0)
+def brain_mask(
+    prepared: PreparedStudy, target: Target, covered_by: Contrast | None = None
+) -> sitk.Image:
+    """The brain (uint8, 0 and 1) on a grid, linearly from the network's grid at one half.
+
+    Args:
+        covered_by: only the part of it that this contrast covers.
+    """
+    inside = prepared.brain
+    if covered_by is not None:
+        inside = inside & prepared.partial.get(covered_by, True)
+    brain = prepared.image(inside.astype(np.float32))
+    likely = sitk.Resample(brain, target.grid, target.to_reference, sitk.sitkLinear, 0.0)
     mask: sitk.Image = likely > 0.5
     return mask
 
 
-def bias_corrected(image: sitk.Image, brain: sitk.Image) -> sitk.Image:
-    """The image without the coil's unevenness (N4), which is looked for inside the brain."""
-    inside = sitk.GetArrayViewFromImage(brain) > 0
-    even = sitk.GetImageFromArray(without_bias(sitk.GetArrayFromImage(image), inside))
+def bias_corrected(image: sitk.Image, inside: sitk.Image) -> sitk.Image:
+    """The image without the coil's unevenness (N4), which is looked for inside a mask."""
+    where = sitk.GetArrayViewFromImage(inside) > 0
+    even = sitk.GetImageFromArray(without_bias(sitk.GetArrayFromImage(image), where))
     even.CopyInformation(image)
     return even
 
@@ -94,23 +103,23 @@ def without_skull(image: sitk.Image, brain: sitk.Image) -> sitk.Image:
     return masked
 
 
-def cut_off_ml(prepared: PreparedStudy, place: Place) -> float:
+def cut_off_ml(prepared: PreparedStudy, target: Target) -> float:
     """How much of the brain lies outside a grid, in ml."""
     points = np.argwhere(prepared.brain)[:, ::-1]
-    indices = _indices(prepared, place, points)
-    size = np.array(place.grid.GetSize())
+    indices = _indices(prepared, target, points)
+    size = np.array(target.grid.GetSize())
     outside = ((indices < -0.5) | (indices > size - 0.5)).any(axis=1)
     return float(outside.sum() * np.prod(prepared.grid.GetSpacing()) / 1000)
 
 
 def _indices(
-    prepared: PreparedStudy, place: Place, points: npt.NDArray[np.int_]
+    prepared: PreparedStudy, target: Target, points: npt.NDArray[np.int_]
 ) -> npt.NDArray[np.float64]:
     """Indices (x, y, z) on the network's grid as continuous indices on another."""
     corners = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
-    back = place.to_reference.GetInverse()
+    back = target.to_reference.GetInverse()
     ends = np.array([
-        place.grid.TransformPhysicalPointToContinuousIndex(
+        target.grid.TransformPhysicalPointToContinuousIndex(
             back.TransformPoint(prepared.grid.TransformIndexToPhysicalPoint(corner))
         )
         for corner in corners

@@ -16,24 +16,24 @@ from metakd.card import INTENDED_USE
 from metakd.contrasts import Contrast
 from metakd.outputs import OutputFiles, check_places
 from metakd.prepared_images import (
-    Place,
+    Target,
     bias_corrected,
     brain_mask,
     cut_off_ml,
-    reference_place,
+    reference_target,
     registered,
-    sri24_place,
+    sri24_target,
     without_skull,
 )
 from metakd.preprocess import PreparedStudy, prepare, units_of_steps
-from metakd.report import BrainReport, preparation_warnings, registration_reports
+from metakd.report import BrainReport, brain_warnings, preparation_warnings, registration_reports
 from metakd.step_options import OFF
 from metakd.study import Study, read_study
 from metakd.usage import chosen_steps, given_contrasts, ready_device
 
 _SPACING_MM = 1.0  # of the grid that the brain is known on, whatever the images' own
 _TOLERATED_ML = 1.0
-_PLACES = {"reference": reference_place, "sri24": sri24_place}
+_TARGETS = {"reference": reference_target, "sri24": sri24_target}
 _GRID_NAMES = {
     "reference": "the reference's own",
     "sri24": "SRI24-style, as BraTS's files have it; placed by the brain's centre, not registered "
@@ -85,7 +85,7 @@ class _Run:
     ) -> None:
         self.arguments, self.study, self.prepared = arguments, study, prepared
         self.reference: Contrast = arguments.reference or study.default_reference
-        self.place: Place = _PLACES[arguments.grid](prepared)
+        self.target: Target = _TARGETS[arguments.grid](prepared)
         self.seconds = {"read": read_seconds, **prepared.seconds}
         # Without a search for the brain there is none to cut out.
         self.stripped = not arguments.keep_skull and prepared.brain_source != OFF
@@ -93,9 +93,14 @@ class _Run:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is suspicious about the scans and went wrong with them, and with the grid."""
-        made = preparation_warnings(self.prepared, self.reference)
-        facts = [f"{warning.rpartition('; ')[0]}; compare the images" for warning in made]
-        lost = cut_off_ml(self.prepared, self.place)
+        brain = brain_warnings(self.prepared, self.reference)
+        others = [
+            warning
+            for warning in preparation_warnings(self.prepared, self.reference)
+            if warning not in brain
+        ]
+        facts = [f"{warning.rpartition('; ')[0]}; compare the images" for warning in others] + brain
+        lost = cut_off_ml(self.prepared, self.target)
         if self.arguments.grid == "sri24" and lost > _TOLERATED_ML:
             facts.append(
                 f"the brain does not fit on the grid, {lost:.0f} ml are cut off; use --grid "
@@ -106,11 +111,11 @@ class _Run:
     def write(self, files: OutputFiles) -> None:
         """Every file; the report last, as it has the seconds of the others."""
         start, folder = time.perf_counter(), self.arguments.output
-        brain = brain_mask(self.prepared, self.place)
+        brain = brain_mask(self.prepared, self.target)
         for contrast in self.study.images:
-            image = registered(self.study, self.prepared, contrast, self.place)
+            image = registered(self.study, self.prepared, contrast, self.target)
             if self.arguments.bias_correction:
-                image = bias_corrected(image, brain)
+                image = bias_corrected(image, brain_mask(self.prepared, self.target, contrast))
             if self.stripped:
                 image = without_skull(image, brain)
             sitk.WriteImage(image, files.stage(folder / f"{contrast.value}.nii.gz"))
@@ -122,7 +127,7 @@ class _Run:
     def report(self) -> dict[str, object]:
         """What is in report.json; coordinates are LPS, mm."""
         registration = registration_reports(self.prepared, self.reference)
-        grid = self.place.grid
+        grid = self.target.grid
         return {
             "available": [contrast.label for contrast in self.study.images],
             "reference": self.reference.label,
@@ -136,7 +141,7 @@ class _Run:
                 "name": _GRID_NAMES[self.arguments.grid],
                 "size": grid.GetSize(),
                 "spacing_mm": grid.GetSpacing(),
-                "to_reference_lps_mm": self.place.matrix(),
+                "to_reference_lps_mm": self.target.matrix(),
             },
             "seconds": {stage: round(took, 3) for stage, took in self.seconds.items()},
             "warnings": self.warnings,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,6 +23,8 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from metakd.foreground import foreground
+from metakd.grids import averaged
+from metakd.memory import is_out_of_memory
 
 KINDS = ("rigid", "affine")
 
@@ -37,6 +40,7 @@ _LEVELS = ((6.0, 4.0, 0.5), (3.0, 2.0, 0.2), (2.0, 1.0, 0.2))
 """Voxels (mm), smoothing (mm) and the part of the voxels that is looked at."""
 
 _COARSE_MM, _RIM_MM = 3.0, 6.0
+_FEWEST = 8  # voxels that stay along an axis
 _NUDGE_MM, _HEAD_RADIUS_MM = 3.0, 70.0
 _TURNS = (-0.45, 0.0, 0.45)  # radians, of further starts
 _FURTHER_STARTS = 4
@@ -54,6 +58,7 @@ class Registration:
             it; the identity unless registered.
         similarity: normalised mutual information under the transform, 0 to 1.
         moved_mm, turned_degrees: how far the head's middle was moved, and the head turned.
+        kind: one of `KINDS`, what was looked for.
     """
 
     outcome: str
@@ -61,6 +66,7 @@ class Registration:
     similarity: float
     moved_mm: float = 0.0
     turned_degrees: float = 0.0
+    kind: str = "rigid"
 
 
 def register(fixed: sitk.Image, moving: sitk.Image, kind: str = "rigid") -> Registration:
@@ -77,16 +83,20 @@ def register(fixed: sitk.Image, moving: sitk.Image, kind: str = "rigid") -> Regi
     here = sitk.Transform(3, sitk.sitkIdentity)
     before = pair.similarity(here)
     if before > _LEAST_SIMILARITY and pair.misfit(here) < _ALIGNED_MM:
-        return Registration("aligned", here, before)
+        return Registration("aligned", here, before, kind=kind)
     try:
         found = pair.search(kind)
-    except RuntimeError:  # too little of the images overlaps for ITK
-        return Registration("failed", here, before)
+    except _Apart:
+        return Registration("failed", here, before, kind=kind)
     similarity = pair.similarity(found)
     if similarity <= max(before, _LEAST_SIMILARITY) or pair.misfit(found) > _FOUND_MM:
-        return Registration("failed", here, before)
+        return Registration("failed", here, before, kind=kind)
     moved, turned = pair.movement(found)
-    return Registration("registered", found, similarity, round(moved, 2), round(turned, 2))
+    return Registration("registered", found, similarity, round(moved, 2), round(turned, 2), kind)
+
+
+class _Apart(Exception):  # noqa: N818 - a state rather than a mistake
+    """Too little of the images overlaps."""
 
 
 class _Pair:
@@ -98,7 +108,7 @@ class _Pair:
     def similarity(self, transform: sitk.Transform) -> float:
         """Normalised mutual information at the points of the lattice that are in both images."""
         there = _values(self._coarse_moving, self._lattice, transform)[self._inside]
-        common = there > _NOWHERE
+        common = there > _OUTSIDE
         if common.mean() < _LEAST_COMMON:
             return 0.0
         return _normalised_information(self._here[common], there[common])
@@ -121,7 +131,7 @@ class _Pair:
         return math.sqrt(squares)
 
     def search(self, kind: str) -> sitk.Transform:
-        """The best transform from several starts. Raises `RuntimeError` where ITK gives up."""
+        """The best transform from several starts. Raises `_Apart`."""
         found = self._refined(self._best_of(self._starts()))
         if self.misfit(found) > _FOUND_MM:
             turned = sorted(self._turned_starts(), key=self.similarity)[-_FURTHER_STARTS:]
@@ -140,7 +150,13 @@ class _Pair:
         return start
 
     def _best_of(self, starts: Iterable[sitk.Transform]) -> sitk.Transform:
-        return max((self._optimised(start, 0) for start in starts), key=self.similarity)
+        found = []
+        for start in starts:
+            with suppress(_Apart):
+                found.append(self._optimised(start, 0))
+        if not found:
+            raise _Apart
+        return max(found, key=self.similarity)
 
     def _refined(self, coarse: sitk.Transform) -> sitk.Transform:
         for level in range(1, len(_LEVELS)):
@@ -179,7 +195,7 @@ class _Pair:
 
     def _optimised(self, start: sitk.Transform, level: int) -> sitk.Transform:
         step, blur, part = _LEVELS[level]
-        fixed, moving = _shrunk(self.fixed, step), _shrunk(self.moving, step)
+        fixed, moving = averaged(self.fixed, step, _FEWEST), averaged(self.moving, step, _FEWEST)
         method = sitk.ImageRegistrationMethod()
         method.SetNumberOfWorkUnits(1)  # several add up in another order each time
         method.SetMetricAsMattesMutualInformation(_BINS)
@@ -204,7 +220,12 @@ class _Pair:
         method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
         found = type(start)(start)
         method.SetInitialTransform(found, inPlace=True)
-        method.Execute(fixed, moving)
+        try:
+            method.Execute(fixed, moving)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise _Apart from error
         return found
 
     def _nudged(
@@ -222,11 +243,11 @@ class _Pair:
 
     @cached_property
     def _fixed_head(self) -> sitk.Image:
-        return _with_rim(foreground(_shrunk(self.fixed, _COARSE_MM)))
+        return _with_rim(foreground(self._coarse_fixed))
 
     @cached_property
     def _moving_head(self) -> sitk.Image:
-        return foreground(_shrunk(self.moving, _COARSE_MM))
+        return foreground(self._coarse_moving)
 
     @cached_property
     def _middle(self) -> tuple[float, float, float]:
@@ -255,13 +276,15 @@ class _Pair:
 
     @cached_property
     def _here(self) -> npt.NDArray[np.float32]:
-        return _values(_shrunk(self.fixed, _COARSE_MM), self._lattice, sitk.Transform())[
-            self._inside
-        ]
+        return _values(self._coarse_fixed, self._lattice, sitk.Transform())[self._inside]
+
+    @cached_property
+    def _coarse_fixed(self) -> sitk.Image:
+        return averaged(self.fixed, _COARSE_MM, _FEWEST)
 
     @cached_property
     def _coarse_moving(self) -> sitk.Image:
-        return _shrunk(self.moving, _COARSE_MM)
+        return averaged(self.moving, _COARSE_MM, _FEWEST)
 
 
 def _with_rim(head: sitk.Image) -> sitk.Image:
@@ -271,13 +294,13 @@ def _with_rim(head: sitk.Image) -> sitk.Image:
     return filled
 
 
-_NOWHERE = -1e6  # what lies outside an image; study's intensities are near 0 to 1
+_OUTSIDE = -1e6  # what lies outside an image; study's intensities are near 0 to 1
 
 
 def _values(
     image: sitk.Image, lattice: sitk.Image, transform: sitk.Transform
 ) -> npt.NDArray[np.float32]:
-    there = sitk.Resample(image, lattice, transform, sitk.sitkLinear, _NOWHERE, sitk.sitkFloat32)
+    there = sitk.Resample(image, lattice, transform, sitk.sitkLinear, _OUTSIDE, sitk.sitkFloat32)
     return sitk.GetArrayFromImage(there)
 
 
@@ -307,10 +330,3 @@ def _centre(mask: sitk.Image) -> npt.NDArray[np.float64]:
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.Execute(mask)
     return np.array(statistics.GetCentroid(1))
-
-
-def _shrunk(image: sitk.Image, mm: float) -> sitk.Image:
-    """Voxels averaged to about this size along the axes where they are finer."""
-    sizes = zip(image.GetSpacing(), image.GetSize(), strict=True)
-    factors = [int(np.clip(mm / step + 0.25, 1, max(count // 8, 1))) for step, count in sizes]
-    return sitk.BinShrink(image, factors) if max(factors) > 1 else image

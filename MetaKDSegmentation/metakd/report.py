@@ -19,6 +19,8 @@ from metakd.regions import LABELS, REGIONS, Region
 from metakd.study import Study
 
 _NEARLY_ALL = 0.9  # of the brain
+_SMALL_ML, _LARGE_ML = 800.0, 2100.0  # which hardly any brain is below or above
+_FAR_MM = 100.0  # farther than a patient moves in a scanner
 
 TUMOUR, NO_TUMOUR = "tumour found", "no tumour found"
 
@@ -49,12 +51,14 @@ class RegistrationReport:
             was) or ``off``.
         moved_mm, turned_degrees: how far the head's middle was moved, and the head turned.
         similarity: normalised mutual information with the reference, 0 to 1; `None` when off.
+        kind: ``rigid`` or ``affine``, what was looked for; `None` when off.
     """
 
     outcome: str
     moved_mm: float = 0.0
     turned_degrees: float = 0.0
     similarity: float | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,14 @@ class Report:
         registration: by contrast, of all but the reference.
         coverage: contrast → the part of the brain that it covers, 0 to 1; elsewhere the result is
             from the others.
+        bias_corrected: whether the coils' unevenness was taken out (N4).
     """
 
     finding: str
     registration: Mapping[str, RegistrationReport]
     brain: BrainReport
     coverage: Mapping[str, float]
+    bias_corrected: bool
     regions: Mapping[str, RegionReport]
     volumes_ml: Mapping[str, float]
     measured_on: str
@@ -138,6 +144,7 @@ def make_report(
         registration=registration_reports(prepared, reference),
         brain=BrainReport(prepared.brain_source, round(prepared.brain_ml, 1)),
         coverage={c.label: round(part, 3) for c, part in prepared.coverage.items()},
+        bias_corrected=prepared.bias_corrected,
         regions={
             region.value: _region_report(voxels, voxel_ml, region, model, telling)
             for region in REGIONS
@@ -179,7 +186,11 @@ def registration_reports(
         done = prepared.registrations.get(contrast)
         if done:
             reports[contrast.label] = RegistrationReport(
-                done.outcome, done.moved_mm, done.turned_degrees, round(done.similarity, 3)
+                done.outcome,
+                done.moved_mm,
+                done.turned_degrees,
+                round(done.similarity, 3),
+                done.kind,
             )
         elif contrast is not reference:
             reports[contrast.label] = RegistrationReport("off")
@@ -188,20 +199,43 @@ def registration_reports(
 
 def preparation_warnings(prepared: PreparedStudy, reference: Contrast) -> tuple[str, ...]:
     """What went wrong on the way to the network but did not stop the work."""
-    outcomes = {done.outcome for done in prepared.registrations.values()}
-    if outcomes == {"failed"} and len(prepared.registrations) > 1:
-        return (
+    return (
+        *_registration_warnings(prepared, reference),
+        *brain_warnings(prepared, reference),
+        *_coverage_warnings(prepared, reference),
+    )
+
+
+def _registration_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
+    done = prepared.registrations
+    failed = [contrast for contrast in done if done[contrast].outcome == "failed"]
+    if len(failed) > 1 and len(failed) == len(done):
+        return [
             f"none of the other contrasts could be registered to {reference.label}, which may be "
-            "the odd one; leave it out or choose another reference",
-            *_coverage_warnings(prepared, reference),
-        )
-    warnings = [
+            "the odd one; leave it out or choose another reference"
+        ]
+    return [
         f"{contrast.label} could not be registered to {reference.label} (similarity "
-        f"{done.similarity:.2f}); it was used where it lies, compare the two"
-        for contrast, done in prepared.registrations.items()
-        if done.outcome == "failed"
+        f"{done[contrast].similarity:.2f}); it was used where it lies, compare the two"
+        for contrast in failed
+    ] + [
+        f"{contrast.label} lay {each.moved_mm:.0f} mm from {reference.label} and was moved onto "
+        "it; check that both are of this patient"
+        for contrast, each in done.items()
+        if each.moved_mm > _FAR_MM
     ]
-    return (*warnings, *_coverage_warnings(prepared, reference))
+
+
+def brain_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
+    """What is odd about the brain, or went wrong when it was looked for."""
+    warnings = [prepared.brain_warning] if prepared.brain_warning else []
+    if prepared.brain_source == "off" or _SMALL_ML <= prepared.brain_ml <= _LARGE_ML:
+        return warnings
+    return [
+        *warnings,
+        f"the brain measures {prepared.brain_ml:.0f} ml in {reference.label}, unlike a whole one; "
+        "look at its mask, and whether all of the head was scanned",
+    ]
 
 
 def _coverage_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:

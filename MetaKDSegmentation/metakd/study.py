@@ -12,7 +12,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 
 from metakd.contrasts import CONTRASTS, REFERENCE_PREFERENCE, Contrast
@@ -114,7 +113,6 @@ def _study(scans: Mapping[Contrast, Scan]) -> Study:
         {contrast: scan.origin for contrast, scan in scans.items()},
     )
     _refuse_copies(study)
-    _refuse_disjoint(study)
     return study
 
 
@@ -148,25 +146,3 @@ def _refuse_copies(study: Study) -> None:
             raise StudyError(
                 f"{one.label} and {other.label} are the same image; leave out the one it is not"
             )
-
-
-def _refuse_disjoint(study: Study) -> None:
-    reference = study.default_reference
-    low, high = _extent(study.images[reference])
-    for contrast, image in study.images.items():
-        other_low, other_high = _extent(image)
-        if (other_high < low).any() or (other_low > high).any():
-            raise StudyError(
-                f"{contrast.label} and {reference.label} do not overlap in space; they are not "
-                "one study of one patient, or one of them has lost its position"
-            )
-
-
-def _extent(image: sitk.Image) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Lowest and highest LPS coordinates (mm) of the image's corners."""
-    size = np.array(image.GetSize())
-    corners = [
-        image.TransformContinuousIndexToPhysicalPoint((np.array(corner) * size - 0.5).tolist())
-        for corner in np.ndindex(2, 2, 2)
-    ]
-    return np.min(corners, axis=0), np.max(corners, axis=0)

@@ -58,6 +58,8 @@ def segmented(report: Report) -> str:
         f"From {' + '.join(report.available)} with model {report.model}:",
         *prepared(report.reference, report.registration, report.brain),
     ]
+    if report.bias_corrected:
+        lines.append("  bias field corrected (N4)")
     for name, region in report.regions.items():
         trust = reliability(region.reliability, region.expected_dice)
         lines.append(f"  {name}  {region.name:<18}{region.volume_ml:9.1f} ml   {trust}")
@@ -78,8 +80,9 @@ def prepared(
     """
     for name, done in registration.items():
         if done.outcome == "registered":
+            how = "registered (affine)" if done.kind == "affine" else "registered"
             yield (
-                f"  {name} registered to {reference}: moved {done.moved_mm:.1f} mm, turned "
+                f"  {name} {how} to {reference}: moved {done.moved_mm:.1f} mm, turned "
                 f"{done.turned_degrees:.1f}°"
             )
     still = [name for name, done in registration.items() if done.outcome == "aligned"]

@@ -76,12 +76,17 @@ def test_other_grids_are_named_against_the_reference_in_force():
     )
 
 
-def test_no_overlap_in_space_blocks():
+def test_no_overlap_in_space_blocks_unless_registration_may_mend_it():
     far = study(T1C, FLAIR, flair=volume(FLAIR, origin=(0, 0, 400.0)))
-    assert texts(far, level=Level.BLOCKING) == [
-        "FLAIR and T1c do not overlap in space: choose volumes of one study, or put them in place "
-        "with a transform"
+    assert texts(far, level=Level.BLOCKING, register=False) == [
+        "FLAIR and T1c do not overlap in space: choose volumes of one study, register them, or put "
+        "them in place with a transform"
     ]
+    assert not texts(far, level=Level.BLOCKING)
+    assert (
+        "FLAIR and T1c do not overlap in space: will be registered, check that they are of one "
+        "patient"
+    ) in texts(far, level=Level.CAUTION)
     bent = study(T1C, FLAIR, flair=volume(FLAIR, origin=(0, 0, 400.0), linear=False))
     assert not texts(bent, level=Level.BLOCKING)
     touching = study(T1C, FLAIR, flair=volume(FLAIR, origin=(0, 0, 155.0)))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from metakd_training.config.sections import Positive, RunConfig, Section, Side
+from metakd_training.config.sections import Positive, RunConfig, Section, Side, UNet
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -47,20 +47,13 @@ class Box(Section):
     spacing: Positive = 2.0
 
 
-class BrainNetwork(Section):
-    """Arguments of `metakd.network.MetaKDNet`, for one contrast, whichever it is."""
-
-    channels: tuple[Side, ...] = (16, 32, 64, 96)
-    decoder_channels: tuple[Side, ...] = (32, 32, 64, 96)
-
-
 class BrainConfig(RunConfig):
     """A run that learns to find the brain."""
 
     task: Literal["brain"]
     data: HeadMaps
     box: Box = Box()
-    network: BrainNetwork = BrainNetwork()
+    network: UNet = UNet()
 
     @property
     def of_the_network(self) -> tuple[str, ...]:
@@ -74,10 +67,5 @@ class BrainConfig(RunConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> BrainConfig:
-        """Each scale of the network halves the grid."""
-        scales, widths = len(self.network.channels), len(self.network.decoder_channels)
-        if scales != widths:
-            raise ValueError(f"network: {scales} channels, but {widths} decoder_channels")
-        if any(side % 2**scales for side in self.box.size):
-            raise ValueError(f"box.size: {self.box.size} are not multiples of {2**scales}")
+        self.network.check("box.size", self.box.size)
         return self

@@ -121,6 +121,21 @@ class Optimiser(Section):
     fix_statistics_at: Count | None = None
 
 
+class UNet(Section):
+    """Widths of `metakd.network.MetaKDNet` at each scale, finest first; each halves the grid."""
+
+    channels: tuple[Side, ...] = (16, 32, 64, 96)
+    decoder_channels: tuple[Side, ...] = (32, 32, 64, 96)
+
+    def check(self, name: str, sides: tuple[int, ...]) -> None:
+        """Raise `ValueError` unless both sides have as many scales, and the grid can be halved."""
+        scales, widths = len(self.channels), len(self.decoder_channels)
+        if scales != widths:
+            raise ValueError(f"network: {scales} channels, but {widths} decoder_channels")
+        if any(side % 2**scales for side in sides):
+            raise ValueError(f"{name}: {sides} are not multiples of {2**scales}")
+
+
 class RunConfig(Section):
     """What decides what a run computes, beside its task; devices and the like are the launcher's.
 

@@ -1,4 +1,4 @@
-"""Settings of segmentation runs: patients, crops, the network."""
+"""Settings of segmentation runs: patients and crops."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from metakd_training.config.sections import (
     RunConfig,
     Section,
     Side,
+    UNet,
 )
 
 
@@ -68,20 +69,13 @@ class Crops(Section):
     augment: bool = True
 
 
-class Network(Section):
-    """Arguments of `metakd.network.MetaKDNet`."""
-
-    channels: tuple[Side, ...] = (16, 32, 64, 96)
-    decoder_channels: tuple[Side, ...] = (32, 32, 64, 96)
-
-
 class SegmentationConfig(RunConfig):
     """A run that segments."""
 
     task: Literal["segmentation"] = "segmentation"
     data: Data
     crops: Crops
-    network: Network = Network()
+    network: UNet = UNet()
 
     @property
     def of_the_network(self) -> tuple[str, ...]:
@@ -95,10 +89,5 @@ class SegmentationConfig(RunConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> SegmentationConfig:
-        """Each scale of the network halves the grid."""
-        scales, widths = len(self.network.channels), len(self.network.decoder_channels)
-        if scales != widths:
-            raise ValueError(f"network: {scales} channels, but {widths} decoder_channels")
-        if any(side % 2**scales for side in self.crops.size):
-            raise ValueError(f"crops.size: {self.crops.size} are not multiples of {2**scales}")
+        self.network.check("crops.size", self.crops.size)
         return self

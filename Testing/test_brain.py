@@ -14,6 +14,7 @@ from metakd.brain_network import brain_of, builtin
 from metakd.contrasts import Contrast
 from metakd.foreground import foreground, looks_stripped
 from metakd.memory import Memory
+from metakd.network import MetaKDNet
 from metakd.oriented import Oriented, Placed
 from metakd.packages import CARD, WEIGHTS, ModelError
 from metakd.phantom import PhantomSettings, make_phantom
@@ -277,6 +278,21 @@ def test_the_network_finds_the_brain_in_a_real_head_however_it_is_stored(clinica
     again = brain_of(other.image, CPU)
     assert np.array_equal(sitk.GetArrayFromImage(again), values)
     np.testing.assert_allclose(again.GetOrigin(), mask.GetOrigin(), atol=1e-3)
+
+
+def test_a_gpu_without_memory_leaves_the_brain_to_the_cpu(heads, monkeypatch):
+    head = make_study({T1C: heads[T1C]}).images[T1C]
+    expected = brain_of(head, CPU)
+    to = MetaKDNet.to
+
+    def scarce(network, device):
+        if device.type == "cuda":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        return to(network, device)
+
+    monkeypatch.setattr(MetaKDNet, "to", scarce)
+    found = brain_of(head, torch.device("cuda"))
+    assert np.array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(expected))
 
 
 def test_48_storage_orientations_are_one_image_to_the_network():

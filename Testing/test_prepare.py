@@ -228,6 +228,28 @@ def test_a_mask_elsewhere_is_refused(images, mask, mm):
     assert "\n" not in str(error.value)
 
 
+def test_a_mask_read_anew_leaves_what_was_made_with_it(heads, mask):
+    study, memory = make_study({T1C: heads[T1C], T2: heads[T2]}), Memory()
+    once, again = (
+        prepare(study, **GRID, memory=memory, steps=Steps(**OFF, brain_mask=sitk.Image(mask) * 1))
+        for _ in range(2)
+    )
+    assert all(again.channels[c] is once.channels[c] for c in study.images)
+    size = mask.GetSize()
+    less = prepare(
+        study, **GRID, memory=memory, steps=Steps(**OFF, brain_mask=mask[:, : size[1] // 2, :])
+    )
+    assert less.brain_ml < 0.7 * once.brain_ml
+
+
+def test_a_head_beside_a_brain_alone_is_prepared_once(images, heads):
+    """Its channel is of the other's brain, which is put together anew each time."""
+    study, memory = make_study({T1C: images[T1C], T2: heads[T2]}), Memory()
+    once, again = (prepare(study, **GRID, memory=memory) for _ in range(2))
+    assert once.brain_source == "background"
+    assert all(again.channels[c] is once.channels[c] for c in study.images)
+
+
 def apart(images, axis, mm):
     """FLAIR, and T1c so far away along an axis."""
     origin = list(images[FLAIR].GetOrigin())

@@ -118,6 +118,22 @@ def test_thick_slices_are_registered_and_twice_alike_to_the_bit():
     assert first.similarity == second.similarity
 
 
+def refuse(monkeypatch, words):
+    def execute(*_):
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(sitk.ImageRegistrationMethod, "Execute", execute)
+
+
+def test_too_little_in_common_is_a_failure_and_too_little_memory_an_error(images, monkeypatch):
+    shifted = moved(images[FLAIR], rigid(20, (0, 0, 1), (30, 0, 0)))
+    refuse(monkeypatch, "All samples map outside moving image buffer")
+    assert registered(images[T1C], shifted).outcome == "failed"
+    refuse(monkeypatch, "Failed to allocate memory for image.")
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        registered(images[T1C], shifted)
+
+
 def test_a_wrong_voxel_size_needs_affine():
     study = make_phantom(3, PhantomSettings(spacing=4.0))
     truth = sitk.AffineTransform(3)

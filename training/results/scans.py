@@ -25,7 +25,8 @@ from metakd.metrics import dice, hd95
 from metakd.model import Model, load_model
 from metakd.regions import Region, region_mask
 from metakd.registration import register
-from metakd.segment import segment
+from metakd.segment import Options, segment
+from metakd.steps import Steps
 from metakd.study import Study, make_study, read_study
 from metakd_training.markdown import table
 from tqdm import tqdm
@@ -55,6 +56,7 @@ def main() -> None:
     found["brain"] = _brain(raw, twin)
     found["end to end"] = _end_to_end(raw, twin, model, data)
     found["robustness"] = _robustness(patients, model, arguments.draws)
+    found["bias correction"] = _bias_correction(patients, model)
     found["no tumour"] = _no_tumour(_study_in(data / "no_tumour/openms_patient07"), model)
     text = json.dumps(found, indent=2) + "\n"
     (arguments.output / "scans.json").write_text(text, encoding="utf-8")
@@ -234,20 +236,46 @@ def _in_slices(image: sitk.Image, chance: np.random.Generator) -> sitk.Image:
     return sitk.Mask(values, shown > 0.5, float(sitk.GetArrayViewFromImage(image).min()) - 0.1)
 
 
+def _bias_correction(patients: list[Case], model: Model) -> Row:
+    """Dice of each region without and with N4, from all four contrasts as they are."""
+    rows = {}
+    for case in tqdm(patients, desc="bias correction", leave=False):
+        study, truth = read_study(case.images), case.read_segmentation()
+        plain, even = (
+            segment(study, model, Options(steps=Steps(bias_correction=asked)))
+            for asked in (False, True)
+        )
+        row = {
+            region.value: [
+                _round(_dice_with(result.label_map, truth, sitk.Transform(), region), 3)
+                for result in (plain, even)
+            ]
+            for region in Region
+        }
+        rows[case.name] = {**row, "seconds": _round(even.report.seconds["bias"])}
+    return rows
+
+
 def _no_tumour(study: Study, model: Model) -> Row:
     report = segment(study, model).report
     return {"wt_ml": report.regions["WT"].volume_ml, "finding": report.finding}
 
 
-def _dice_with(labels: sitk.Image, truth: sitk.Image, to_truth: sitk.Transform) -> float:
-    """WT Dice on the result's own grid; the truth is brought there as a part of each voxel."""
-    whole = _image(_whole_tumour(truth), truth)
-    return dice(_whole_tumour(labels), _on_grid(whole, labels, to_truth) > 0.5)
+def _dice_with(
+    labels: sitk.Image, truth: sitk.Image, to_truth: sitk.Transform, region: Region = Region.WT
+) -> float:
+    """Dice on the result's own grid; the truth is brought there as a part of each voxel."""
+    whole = _image(_inside(truth, region), truth)
+    return dice(_inside(labels, region), _on_grid(whole, labels, to_truth) > 0.5)
 
 
 def _whole_tumour(labels: sitk.Image) -> np.ndarray:
+    return _inside(labels, Region.WT)
+
+
+def _inside(labels: sitk.Image, region: Region) -> np.ndarray:
     values = sitk.GetArrayFromImage(labels)
-    return region_mask(np.where(values == 4, 3, values), Region.WT)
+    return region_mask(np.where(values == 4, 3, values), region)
 
 
 def _image(mask: np.ndarray, like: sitk.Image) -> sitk.Image:
@@ -285,6 +313,10 @@ def _tables(found: Row) -> list[str]:
             found["robustness"],
         ),
         f"Dice lost, mean: {lost:.3f}",
+        _table(
+            {"WT, plain and N4": "WT", "TC": "TC", "ET": "ET", "N4, s": "seconds"},
+            found["bias correction"],
+        ),
         f"No-tumour patient: {healthy['wt_ml']:.1f} ml, {healthy['finding']}",
     ]  # fmt: skip
 

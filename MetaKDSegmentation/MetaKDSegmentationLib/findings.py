@@ -186,7 +186,9 @@ def _outcome(plan: Plan, stripped: list[Contrast]) -> str:
     if plan.brain_mask is not None:
         return ": what lies outside the brain mask will be left out"
     if stripped:
-        return f": the brain of {_names(stripped)}, without skull, will be used for all"
+        return (
+            f": the brain of {_names(stripped)}, without skull, will be used if most of it is shown"
+        )
     return ": the brain will be extracted first"
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from metakd import registration
 from metakd.contrasts import Contrast
 from metakd.phantom import PhantomSettings, make_phantom
 from metakd.registration import register
@@ -116,6 +117,56 @@ def test_thick_slices_are_registered_and_twice_alike_to_the_bit():
     assert first.transform.GetParameters() == second.transform.GetParameters()
     assert first.transform.GetFixedParameters() == second.transform.GetFixedParameters()
     assert first.similarity == second.similarity
+
+
+def stretched(image, factors):
+    """With voxels that are this much larger than they say, about the head's middle."""
+    longer = sitk.Image(image)
+    spacing = np.multiply(image.GetSpacing(), factors)
+    longer.SetSpacing(spacing.tolist())
+    away = np.subtract(centre(longer), centre(image))
+    longer.SetOrigin(np.subtract(longer.GetOrigin(), away).tolist())
+    return longer
+
+
+def centre(image):
+    return image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+
+
+@pytest.mark.parametrize("factors", [(1.06, 1.06, 1.06), (1.0, 1.0, 1.1)])
+def test_a_wrong_voxel_size_alone_needs_affine_too(images, factors):
+    """Neither moved nor turned, so that a rigid search has nothing to find."""
+    longer = stretched(images[FLAIR], factors)
+    result = registered(images[T1C], longer, "affine")
+    assert (result.outcome, result.kind) == ("registered", "affine")
+    middle = np.array(centre(images[FLAIR]))
+    ends = (np.array(LANDMARKS) - middle) * factors + middle
+    missed = [
+        np.linalg.norm(np.subtract(result.transform.TransformPoint(p), end))
+        for p, end in zip(LANDMARKS, ends.tolist(), strict=True)
+    ]
+    assert np.mean(missed) < 1.0
+
+
+def test_a_slab_that_is_in_place_is_aligned(images):
+    depth = images[FLAIR].GetSize()[2]
+    slab = images[FLAIR][:, :, depth // 2 - 4 : depth // 2 + 4]  # 24 mm
+    assert registered(images[T1C], slab).outcome == "aligned"
+
+
+def test_an_affine_search_that_comes_to_nothing_leaves_the_rigid_one(images, monkeypatch):
+    truth = rigid(20, (0, 0, 1), (30, 0, 0))
+    optimised = registration._Pair._optimised
+
+    def without_affine(pair, start, level):
+        if isinstance(start, sitk.AffineTransform):
+            raise registration._Apart
+        return optimised(pair, start, level)
+
+    monkeypatch.setattr(registration._Pair, "_optimised", without_affine)
+    result = registered(images[T1C], moved(images[FLAIR], truth), "affine")
+    assert (result.outcome, result.kind) == ("registered", "rigid")
+    assert np.mean(errors(result, truth)) < 0.8
 
 
 def refuse(monkeypatch, words):

@@ -22,7 +22,15 @@ def report(tiny_package):
 
 def prepared(registration=None, brain=None):
     brain = brain or BrainReport("builtin", 1480.4)
-    return "\n".join(terminal.prepared("T1c", registration or {}, brain))
+    return "\n".join(terminal.prepared("T1c", registration or {}, brain, bias=False))
+
+
+def test_an_affine_search_and_n4_are_told_of():
+    done = {"T1": RegistrationReport("registered", 3.24, 1.36, 0.4, "affine")}
+    brain = BrainReport("builtin", 1480.4)
+    text = "\n".join(terminal.prepared("T1c", done, brain, bias=True))
+    assert "T1 registered (affine) to T1c" in text
+    assert "N4" in text
 
 
 def test_what_was_registered_is_told_with_how_far_it_was_off():

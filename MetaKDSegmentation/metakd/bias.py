@@ -22,5 +22,5 @@ def without_bias(
     corrector.SetMaximumNumberOfIterations(_ITERATIONS)
     corrector.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
     field = sitk.Exp(corrector.GetLogBiasFieldAsImage(image))
-    even: npt.NDArray[np.float32] = sitk.GetArrayFromImage(sitk.Divide(image, field) + (low - 0.01))
-    return even
+    even = sitk.GetArrayFromImage(sitk.Divide(image, field) + (low - 0.01))
+    return np.where(values == low, values, even)  # air stays of one value

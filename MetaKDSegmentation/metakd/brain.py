@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -60,41 +60,58 @@ def find_brain(
     Raises `StudyError` where no brain is found, and `Cancelled`.
     """
     if mask is not None:
-        return _given(mask)
+        return Brain("mask", mask)
     if source == "off":
-        return Brain("off", foregrounds=tuple(study))
-    scan, warning = study[reference].scan, ""
+        return Brain("off", foregrounds=tuple(c for c in study if c in in_place))
+    scan = study[reference].scan
     if source == "auto":
         stripped = {c: study[c].scan for c in in_place if _is_stripped(study[c], device, memory)}
         if reference in stripped or _hold_most(stripped.values(), scan, device, memory):
             return Brain("background", foregrounds=tuple(stripped))
-    tool = installed_tool() if source == "auto" else source
-    if tool is not None and tool in TOOLS:
+        return _by_tool_or_network(scan, device, memory, is_cancelled)
+    if source in TOOLS:
+        return Brain(source, _by_tool(scan, source, device, memory, is_cancelled))
+    return _by_network_alone(scan, device, memory)
+
+
+def refuse_small(mask: sitk.Image) -> None:
+    """Raise `StudyError` for a user's mask (uint8) that is smaller than any brain."""
+    if (volume := _volume_ml(mask)) < _LEAST_ML:
+        raise StudyError(
+            f"the brain mask holds {volume:.0f} ml, no brain is that small; give another"
+        )
+
+
+def _by_tool_or_network(
+    scan: Oriented, device: torch.device, memory: Memory, is_cancelled: IsCancelled
+) -> Brain:
+    """A tool that is installed, and where it fails the network in its place."""
+    tool = installed_tool()
+    if tool is None:
+        return _by_network_alone(scan, device, memory)
+
+    def make() -> sitk.Image | str:
         try:
-            return _found(scan, tool, _by_tool(scan, tool, device, memory, is_cancelled))
+            return _by_tool(scan, tool, device, memory, is_cancelled)
         except StudyError as error:
-            if source != "auto":
-                raise
-            what = str(error).rpartition("; ")[0]
-            warning = f"{what}; the built-in network looked for the brain instead, check its mask"
-    return _found(scan, "builtin", _by_network(scan, device, memory), warning)
+            return error.fact
+
+    # A failure is remembered too: it may have taken half an hour.
+    found = memory.recall((scan.contrast, "tool"), scan.stored, (tool, device), make)
+    if not isinstance(found, str):
+        return Brain(tool, found)
+    advice = "the built-in network looked for the brain instead, look at its mask"
+    return replace(_by_network_alone(scan, device, memory), warning=f"{found}; {advice}")
 
 
-def _given(mask: sitk.Image) -> Brain:
-    volume = _volume_ml(mask)
-    if volume < _LEAST_ML:
-        raise StudyError(f"the brain mask holds {volume:.0f} ml, no brain is that small; give "
-                         "another")  # fmt: skip
-    return Brain("mask", mask)
-
-
-def _found(scan: Oriented, source: str, mask: sitk.Image, warning: str = "") -> Brain:
-    if _volume_ml(mask) < _LEAST_ML:
+def _by_network_alone(scan: Oriented, device: torch.device, memory: Memory) -> Brain:
+    found = _by_network(scan, device, memory)
+    if _volume_ml(found) < _LEAST_ML:
         raise StudyError(
             f"{scan.contrast.label}: no brain is found in it; check that it is a scan of a head, "
             "or give a brain mask"
         )
-    return Brain(source, mask, warning=warning)
+    return Brain("builtin", found)
 
 
 def _hold_most(
@@ -134,7 +151,13 @@ def _by_tool(
     """Mask (uint8) in the scan's space."""
 
     def make() -> sitk.Image:
-        return run_tool(tool, scan.image, str(device), is_cancelled=is_cancelled)
+        found = run_tool(tool, scan.image, str(device), is_cancelled=is_cancelled)
+        if _volume_ml(found) < _LEAST_ML:
+            raise StudyError(
+                f"{TOOLS[tool].title} finds no brain in {scan.contrast.label}; check that it is a "
+                "scan of a head, or give a brain mask"
+            )
+        return found
 
     return memory.recall((scan.contrast, tool), scan.stored, device, make)
 

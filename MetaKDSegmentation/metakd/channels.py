@@ -66,7 +66,8 @@ class Filler:
 
         def make() -> Channel:
             own = self._mask(placed.scan.mask, placed.transform)
-            return self._normal(placed, self._resampled(placed), own), own
+            values = self._resampled(placed)
+            return self._normal(placed, values, own, own), own
 
         return self._recall(placed, "own", make)
 
@@ -75,31 +76,38 @@ class Filler:
 
         def make() -> Channel:
             values = self._resampled(placed)
-            shows = np.abs(values - (placed.extent.air or 0.0)) > _ALIKE
-            covers = self.covers(placed, shows, brain)
-            return self._normal(placed, values, brain & covers), covers
+            air = placed.extent.air
+            shows = np.ones_like(brain) if air is None else np.abs(values - air) > _ALIKE
+            covers, tells = self._covers(placed, shows, brain)
+            return self._normal(placed, values, brain & covers, brain & tells), covers
 
         return self._recall(placed, digest(brain), make)
 
-    def covers(self, placed: Placed, shows: Mask, brain: Mask) -> Mask:
-        """Where a scan tells of the brain: within its extent, but for what was padded.
+    def covers(self, placed: Placed, own: Mask, brain: Mask) -> Mask:
+        """Where a scan that shows its own foreground alone tells of a brain."""
+        covers, _ = self.memory.recall(
+            (placed.scan.contrast, "covers"), own, digest(brain), self._covers, placed, own, brain
+        )
+        return covers
 
-        A dark voxel or the seam between two brains' borders is no padding; larger parts are, as
-        those around a slab that was tilted onto another grid.
+    def _covers(self, placed: Placed, shows: Mask, brain: Mask) -> tuple[Mask, Mask]:
+        """Where a scan covers the grid, and where in that it has values of its own.
+
+        It covers its extent but for what was padded, as around a slab that was tilted onto another
+        grid. A dark voxel or the seam between two brains' borders is no padding.
 
         Args:
             shows: where the scan's values are others than those around it.
         """
         within = _within(placed, self.grid, brain)
+        shows = shows & within
         lacking = brain & within & ~shows
-        if placed.extent.air is None or lacking.sum() <= (1 - NEARLY_WHOLE) * brain.sum():
-            return within
-        large = sitk.BinaryMorphologicalOpening(
-            sitk.GetImageFromArray((lacking & ~_filled(shows)).astype(np.uint8)),
-            [math.ceil(_THICKEST_SEAM_MM / 2 / self.grid.GetSpacing()[0])] * 3,
-        )
-        covered: Mask = within & (sitk.GetArrayFromImage(large) == 0)
-        return covered
+        if lacking.sum() > (1 - NEARLY_WHOLE) * brain.sum():
+            shows = _filled(shows)
+            seam = math.ceil(_THICKEST_SEAM_MM / 2 / self.grid.GetSpacing()[0])
+            within &= ~_thick(lacking & ~shows, seam)
+        self.on_step("grid")
+        return within, within & shows
 
     def _recall(self, placed: Placed, inside: Hashable, make: Callable[[], Channel]) -> Channel:
         scan, moved = placed.scan, placed.transform
@@ -118,13 +126,14 @@ class Filler:
         self.on_step("grid")
         return values
 
-    def _normal(self, placed: Placed, values: Values, inside: Mask) -> Values:
-        if not inside.any():
+    def _normal(self, placed: Placed, values: Values, inside: Mask, tells: Mask) -> Values:
+        """Normalised inside a mask by the values in another."""
+        if not tells.any():
             return np.zeros(inside.shape, dtype=np.float32)
         if self.bias_correction:
-            values = without_bias(values, inside)
+            values = without_bias(values, tells)
             self.on_step("bias")
-        normal = _z_score(placed.scan.contrast, values, inside)
+        normal = _z_score(placed.scan.contrast, values, inside, tells)
         self.on_step("normalise")
         return normal
 
@@ -166,6 +175,13 @@ def _filled(shows: Mask) -> Mask:
     return sitk.GetArrayFromImage(filled) > 0
 
 
+def _thick(mask: Mask, radius: int) -> Mask:
+    """Those parts of a mask, whole, into which a ball of this radius (voxels) fits somewhere."""
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    seeds = sitk.BinaryErode(image, [radius] * 3, sitk.sitkBall, 0.0, 1.0, False)
+    return sitk.GetArrayFromImage(sitk.BinaryReconstructionByDilation(seeds, image)) > 0
+
+
 def _resampled(
     image: sitk.Image, grid: sitk.Image, transform: sitk.Transform | None = None
 ) -> Values:
@@ -177,10 +193,10 @@ def _resampled(
     return sitk.GetArrayFromImage(on_grid)
 
 
-def _z_score(contrast: Contrast, values: Values, inside: Mask) -> Values:
-    low, high = np.percentile(values[inside], _OUTLIER_PERCENTILES)
+def _z_score(contrast: Contrast, values: Values, inside: Mask, tells: Mask) -> Values:
+    low, high = np.percentile(values[tells], _OUTLIER_PERCENTILES)
     clipped = np.clip(values, low, high)
-    brain = clipped[inside]
+    brain = clipped[tells]
     spread = float(brain.std(dtype=np.float64))
     if spread < _LEAST_SPREAD:
         raise StudyError(f"{contrast.label} is the same everywhere in the brain; export it again")

@@ -215,9 +215,12 @@ class _Job:
         return probabilities
 
     def _decode(self, features: list[Pyramid | None], box: Box) -> Tensor:
-        """Each voxel decoded from the contrasts that cover it."""
+        """Each voxel decoded from the contrasts that cover it; 0 where none does."""
         merged: Tensor | None = None
         for covering, where in _coverings(self.prepared, box):
+            if merged is not None and not covering:
+                merged = torch.where(self._there(where), 0.0, merged)
+                continue
             some = [f if f is not None and i in covering else None for i, f in enumerate(features)]
             available = torch.tensor([[f is not None for f in some]], device=self.device)
             logits = self.network.decode(self.network.generate(some, available))
@@ -225,10 +228,12 @@ class _Job:
             if merged is None:
                 merged = probabilities
             else:
-                here = to_tensor(where.astype(np.float32)).to(self.device) > 0
-                merged = torch.where(here, probabilities, merged)
+                merged = torch.where(self._there(where), probabilities, merged)
         assert merged is not None  # noqa: S101 - for the type checker; there is one covering at least
         return merged
+
+    def _there(self, where: npt.NDArray[np.bool_]) -> Tensor:
+        return to_tensor(where.astype(np.float32)).to(self.device) > 0
 
     def _features(self, contrast: Contrast, box: Box) -> Pyramid:
         """Features of one contrast in one box; those of the whole grid are kept."""
@@ -258,7 +263,8 @@ def _coverings(
 ) -> Iterator[tuple[frozenset[int], npt.NDArray[np.bool_]]]:
     """Sets of contrasts (by index), and where in the box (d, h, w) each is all that there is.
 
-    All contrasts first, everywhere; a study that is covered by all of them has no other.
+    All contrasts first, everywhere; a study that is covered by all of them has no other. The empty
+    set is where the brain is covered by none.
     """
     everywhere = frozenset(contrast.index for contrast in prepared.channels)
     shape = prepared.brain[box].shape
@@ -268,7 +274,7 @@ def _coverings(
         code |= np.where(covers[box], 0, 1 << contrast.index).astype(np.uint8)
     for lacking in np.unique(code[prepared.brain[box]]):
         covering = frozenset(i for i in everywhere if not lacking & (1 << i))
-        if lacking and covering:
+        if lacking:
             yield covering, code == lacking
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 import torch
 
-from metakd.brain import Brain, find_brain
+from metakd.brain import Brain, find_brain, refuse_small
 from metakd.channels import NEARLY_WHOLE, Filler, Mask, Values
 from metakd.contrasts import Contrast
 from metakd.memory import Memory, Same
@@ -122,12 +122,14 @@ def prepare(
     steps, memory = steps or Steps(), memory or Memory()
     ticks = _Ticks(on_step)
     scans = {c: Oriented(c, image) for c, image in study.images.items()}
-    registrations = _registrations(scans, reference, steps.registration, memory, ticks)
     extents = {c: memory.recall((c, "extent"), s.stored, None, s.extent) for c, s in scans.items()}
-    placed = {c: Placed(s, extents[c], _transform(registrations, c)) for c, s in scans.items()}
     ticks.lap("orient")
+    if steps.brain_mask is not None:
+        _refuse_mask(steps.brain_mask, extents[reference], reference)
     if steps.registration == "off":
         _refuse_apart(extents, reference)
+    registrations = _registrations(scans, reference, steps.registration, memory, ticks)
+    placed = {c: Placed(s, extents[c], _transform(registrations, c)) for c, s in scans.items()}
     failed = {c for c, done in registrations.items() if done.outcome == "failed"}
     brain = find_brain(
         placed, reference, in_place=[c for c in placed if c not in failed],
@@ -136,12 +138,12 @@ def prepare(
     )  # fmt: skip
     ticks.lap("brain")
     ticks.unit("brain")
-    _refuse_mask_elsewhere(brain, extents[reference], reference)
     grid = network_grid(extents[reference], _brain_corners(brain, placed), spacing, stride)
     ticks.shape = grid.GetSize()[::-1]
     fill = Filler(grid, steps.bias_correction, memory, ticks.lap)
     channels, covers, shown = _filled(fill, brain, placed, ticks)
     coverage = {c: float(covers[c][shown].mean()) for c in placed}
+    ticks.lap("grid")
     _refuse_blank(channels, coverage, reference)
     return PreparedStudy(
         channels,
@@ -196,18 +198,15 @@ def _registrations(
         if contrast is not reference and kind != "off":
             found[contrast] = memory.recall(
                 (contrast, "registration"), scan.stored, (Same(fixed.stored), kind),
-                _registered, fixed, scan, kind, ticks,
+                _registered, fixed, scan, kind,
             )  # fmt: skip
+            ticks.lap("register")
             ticks.unit("register")
     return found
 
 
-def _registered(fixed: Oriented, moving: Oriented, kind: str, ticks: _Ticks) -> Registration:
-    images = fixed.image, moving.image
-    ticks.lap("orient")
-    done = register(*images, kind)
-    ticks.lap("register")
-    return done
+def _registered(fixed: Oriented, moving: Oriented, kind: str) -> Registration:
+    return register(fixed.image, moving.image, kind)
 
 
 def _transform(
@@ -241,29 +240,27 @@ def _filled(
 ) -> tuple[dict[Contrast, Values], dict[Contrast, Mask], Mask]:
     """Every channel, where its scan covers the grid, and the brain."""
     channels: dict[Contrast, Values] = {}
-    covers: dict[Contrast, Mask] = {}
+    own: dict[Contrast, Mask] = {}
     for contrast in brain.foregrounds:
-        channels[contrast], covers[contrast] = fill.foreground(placed[contrast])
+        channels[contrast], own[contrast] = fill.foreground(placed[contrast])
         ticks.unit("prepare")
-    shown = (
-        np.logical_or.reduce(list(covers.values())) if brain.mask is None else fill.mask(brain.mask)
-    )
+    shown = fill.mask(brain.mask) if brain.mask is not None else np.any(list(own.values()), axis=0)
     if not shown.any():
-        raise StudyError("the brain mask is too thin to be seen on the model's grid; give another")
+        raise StudyError("the brain is too thin to be seen on the model's grid; give another mask")
+    covers: dict[Contrast, Mask] = {}
     for contrast, each in placed.items():
-        if contrast in brain.foregrounds:
-            covers[contrast] = fill.covers(each, covers[contrast], shown)
+        if contrast in own:
+            covers[contrast] = fill.covers(each, own[contrast], shown)
         else:
             channels[contrast], covers[contrast] = fill.inside(each, shown)
             ticks.unit("prepare")
     return {c: channels[c] for c in placed}, covers, shown
 
 
-def _refuse_mask_elsewhere(brain: Brain, extent: Extent, reference: Contrast) -> None:
-    """A mask that does not even overlap in space with the reference."""
-    if brain.source != "mask" or brain.mask is None:
-        return
-    indices = extent.indices(box_corners(brain.mask))
+def _refuse_mask(mask: sitk.Image, extent: Extent, reference: Contrast) -> None:
+    """A user's mask that is no brain, or does not even overlap in space with the reference."""
+    refuse_small(mask)
+    indices = extent.indices(box_corners(mask))
     if (indices.max(axis=0) < -0.5).any() or (
         indices.min(axis=0) > np.array(extent.size) - 0.5
     ).any():
@@ -278,7 +275,8 @@ def _refuse_blank(
             continue
         if contrast is reference:
             raise StudyError(
-                f"the brain mask shows nothing where {reference.label} does; give another"
+                f"{contrast.label} shows nothing where the brain is; give another brain mask, or "
+                "choose another reference"
             )
         raise StudyError(
             f"{contrast.label} shows nothing where {reference.label} has brain; check its "

@@ -26,7 +26,7 @@ from metakd.prepared_images import (
     without_skull,
 )
 from metakd.preprocess import PreparedStudy, prepare, units_of_steps
-from metakd.report import BrainReport, brain_warnings, preparation_warnings, registration_reports
+from metakd.report import BrainReport, brain_warnings, registration_reports, registration_warnings
 from metakd.step_options import OFF
 from metakd.study import Study, read_study
 from metakd.usage import chosen_steps, given_contrasts, ready_device
@@ -93,13 +93,15 @@ class _Run:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is suspicious about the scans and went wrong with them, and with the grid."""
-        brain = brain_warnings(self.prepared, self.reference)
-        others = [
-            warning
-            for warning in preparation_warnings(self.prepared, self.reference)
-            if warning not in brain
+        facts = [
+            *registration_warnings(self.prepared, self.reference),
+            *brain_warnings(self.prepared, self.reference),
+            *(
+                f"{contrast.label} covers {self.prepared.coverage[contrast]:.0%} of the brain; "
+                "elsewhere its file holds no data"
+                for contrast in self.prepared.partial
+            ),
         ]
-        facts = [f"{warning.rpartition('; ')[0]}; compare the images" for warning in others] + brain
         lost = cut_off_ml(self.prepared, self.target)
         if self.arguments.grid == "sri24" and lost > _TOLERATED_ML:
             facts.append(
@@ -115,12 +117,14 @@ class _Run:
         for contrast in self.study.images:
             image = registered(self.study, self.prepared, contrast, self.target)
             if self.arguments.bias_correction:
+                begun = time.perf_counter()
                 image = bias_corrected(image, brain_mask(self.prepared, self.target, contrast))
+                self.seconds["bias"] = self.seconds.get("bias", 0.0) + time.perf_counter() - begun
             if self.stripped:
                 image = without_skull(image, brain)
             sitk.WriteImage(image, files.stage(folder / f"{contrast.value}.nii.gz"))
         sitk.WriteImage(brain, files.stage(folder / _BRAIN))
-        self.seconds["write"] = time.perf_counter() - start
+        self.seconds["write"] = time.perf_counter() - start - self.seconds.get("bias", 0.0)
         text = json.dumps(self.report(), indent=2)
         Path(files.stage(folder / _REPORT)).write_text(text + "\n", encoding="utf-8")
 
@@ -155,7 +159,12 @@ class _Run:
         lines = [
             f"{' + '.join(contrast.label for contrast in self.study.images)} in "
             f"{self.arguments.output}:",
-            *terminal.prepared(self.reference.label, registration, self._brain()),
+            *terminal.prepared(
+                self.reference.label,
+                registration,
+                self._brain(),
+                bias=self.arguments.bias_correction,
+            ),
             f"  grid: {_GRID_NAMES[self.arguments.grid]}",
             f"{sum(self.seconds.values()):.1f} s. {INTENDED_USE}",
         ]

@@ -44,7 +44,8 @@ _FEWEST = 8  # voxels that stay along an axis
 _NUDGE_MM, _HEAD_RADIUS_MM = 3.0, 70.0
 _TURNS = (-0.45, 0.0, 0.45)  # radians, of further starts
 _FURTHER_STARTS = 4
-_LEAST_COMMON = 0.25  # of the reference's head
+_LEAST_COMMON = 0.25  # of the smaller of the two heads
+_FEWEST_POINTS = 3000  # fewer make any two images seem alike
 _SEED = 1
 
 
@@ -58,7 +59,7 @@ class Registration:
             it; the identity unless registered.
         similarity: normalised mutual information under the transform, 0 to 1.
         moved_mm, turned_degrees: how far the head's middle was moved, and the head turned.
-        kind: one of `KINDS`, what was looked for.
+        kind: one of `KINDS`, what the transform is.
     """
 
     outcome: str
@@ -82,17 +83,18 @@ def register(fixed: sitk.Image, moving: sitk.Image, kind: str = "rigid") -> Regi
     pair = _Pair(fixed, moving)
     here = sitk.Transform(3, sitk.sitkIdentity)
     before = pair.similarity(here)
-    if before > _LEAST_SIMILARITY and pair.misfit(here) < _ALIGNED_MM:
-        return Registration("aligned", here, before, kind=kind)
+    if before > _LEAST_SIMILARITY and pair.misfit(here, kind) < _ALIGNED_MM:
+        return Registration("aligned", here, before)
     try:
         found = pair.search(kind)
     except _Apart:
-        return Registration("failed", here, before, kind=kind)
+        return Registration("failed", here, before)
     similarity = pair.similarity(found)
     if similarity <= max(before, _LEAST_SIMILARITY) or pair.misfit(found) > _FOUND_MM:
-        return Registration("failed", here, before, kind=kind)
-    moved, turned = pair.movement(found)
-    return Registration("registered", found, similarity, round(moved, 2), round(turned, 2), kind)
+        return Registration("failed", here, before)
+    moved, turned = (round(by, 2) for by in pair.movement(found))
+    kind = "affine" if isinstance(found, sitk.AffineTransform) else "rigid"
+    return Registration("registered", found, similarity, moved, turned, kind)
 
 
 class _Apart(Exception):  # noqa: N818 - a state rather than a mistake
@@ -109,19 +111,22 @@ class _Pair:
         """Normalised mutual information at the points of the lattice that are in both images."""
         there = _values(self._coarse_moving, self._lattice, transform)[self._inside]
         common = there > _OUTSIDE
-        if common.mean() < _LEAST_COMMON:
+        if common.sum() < self._least_common:
             return 0.0
         return _normalised_information(self._here[common], there[common])
 
-    def misfit(self, transform: sitk.Transform) -> float:
+    def misfit(self, transform: sitk.Transform, kind: str = "rigid") -> float:
         """How far (mm) the best fit nearby is from this one, as seen from a step each way.
 
         A parabola through three values of the similarity has its top there.
         """
         middle, squares = self.similarity(transform), 0.0
-        for axis, turn in product(range(3), (False, True)):
+        nudges = (_shifted, _turned) if kind == "rigid" else (_shifted, _turned, _stretched)
+        for axis, nudge in product(range(3), nudges):
             low, high = (
-                self.similarity(self._nudged(transform, axis, way * _NUDGE_MM, turn))
+                self.similarity(
+                    sitk.CompositeTransform([transform, nudge(self._middle, axis, way * _NUDGE_MM)])
+                )
                 for way in (-1, 1)
             )
             bend = 2 * middle - low - high
@@ -131,14 +136,29 @@ class _Pair:
         return math.sqrt(squares)
 
     def search(self, kind: str) -> sitk.Transform:
-        """The best transform from several starts. Raises `_Apart`."""
-        found = self._refined(self._best_of(self._starts()))
-        if self.misfit(found) > _FOUND_MM:
+        """The best transform from several starts. Raises `_Apart` where none of them overlaps."""
+        found = self._found_from(self._starts())
+        if not found or self.misfit(found[0]) > _FOUND_MM:
             turned = sorted(self._turned_starts(), key=self.similarity)[-_FURTHER_STARTS:]
-            found = max(found, self._refined(self._best_of(turned)), key=self.similarity)
-        if kind == "rigid":
-            return found
-        return max(found, self._optimised(self._affine(found), 1), key=self.similarity)
+            found += self._found_from(turned)
+        if not found:
+            raise _Apart
+        best = max(found, key=self.similarity)
+        if kind == "affine":
+            with suppress(_Apart):
+                best = max(best, self._optimised(self._affine(best), 1), key=self.similarity)
+        return best
+
+    def _found_from(self, starts: Iterable[sitk.Transform]) -> list[sitk.Transform]:
+        """The best of some starts, refined; none where too little overlaps."""
+        found = []
+        for start in starts:
+            with suppress(_Apart):
+                found.append(self._optimised(start, 0))
+        try:
+            return [self._refined(max(found, key=self.similarity))] if found else []
+        except _Apart:
+            return []
 
     def _affine(self, found: sitk.Transform) -> sitk.AffineTransform:
         start = sitk.AffineTransform(3)
@@ -148,15 +168,6 @@ class _Pair:
         start.SetMatrix(np.stack(axes, axis=1).ravel().tolist())
         start.SetTranslation((np.array(found.TransformPoint(self._middle)) - self._middle).tolist())
         return start
-
-    def _best_of(self, starts: Iterable[sitk.Transform]) -> sitk.Transform:
-        found = []
-        for start in starts:
-            with suppress(_Apart):
-                found.append(self._optimised(start, 0))
-        if not found:
-            raise _Apart
-        return max(found, key=self.similarity)
 
     def _refined(self, coarse: sitk.Transform) -> sitk.Transform:
         for level in range(1, len(_LEVELS)):
@@ -228,18 +239,13 @@ class _Pair:
             raise _Apart from error
         return found
 
-    def _nudged(
-        self, transform: sitk.Transform, axis: int, mm: float, turn: bool
-    ) -> sitk.Transform:
-        """The transform after a small step of the reference's head."""
-        step = sitk.Euler3DTransform()
-        step.SetCenter(self._middle)
-        along = [mm if axis == k else 0.0 for k in range(3)]
-        if turn:
-            step.SetRotation(*(a / _HEAD_RADIUS_MM for a in along))
-        else:
-            step.SetTranslation(along)
-        return sitk.CompositeTransform([transform, step])
+    @cached_property
+    def _least_common(self) -> int:
+        """Points that have to lie in both images: of a slab there are few in a whole head."""
+        x, y, z = self._coarse_moving.GetSpacing()
+        volume = np.count_nonzero(sitk.GetArrayViewFromImage(self._moving_head)) * x * y * z
+        least = _LEAST_COMMON * np.array([np.count_nonzero(self._inside), volume / _LATTICE_MM**3])
+        return int(max(least.min(), min(least[0], _FEWEST_POINTS)))
 
     @cached_property
     def _fixed_head(self) -> sitk.Image:
@@ -285,6 +291,33 @@ class _Pair:
     @cached_property
     def _coarse_moving(self) -> sitk.Image:
         return averaged(self.moving, _COARSE_MM, _FEWEST)
+
+
+Point = tuple[float, float, float]
+
+
+def _shifted(middle: Point, axis: int, mm: float) -> sitk.Transform:
+    """A small step of the reference's head along an axis."""
+    return sitk.TranslationTransform(3, _along(axis, mm))
+
+
+def _turned(middle: Point, axis: int, mm: float) -> sitk.Transform:
+    """A small turn about an axis through its middle, so far at its border."""
+    step = sitk.Euler3DTransform()
+    step.SetCenter(middle)
+    step.SetRotation(*_along(axis, mm / _HEAD_RADIUS_MM))
+    return step
+
+
+def _stretched(middle: Point, axis: int, mm: float) -> sitk.Transform:
+    """A little longer along an axis, by so much at its border."""
+    step = sitk.ScaleTransform(3, [1 + by for by in _along(axis, mm / _HEAD_RADIUS_MM)])
+    step.SetCenter(middle)
+    return step
+
+
+def _along(axis: int, amount: float) -> list[float]:
+    return [amount if axis == k else 0.0 for k in range(3)]
 
 
 def _with_rim(head: sitk.Image) -> sitk.Image:

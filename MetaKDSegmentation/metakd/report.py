@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 import torch
 
@@ -51,7 +52,7 @@ class RegistrationReport:
             was) or ``off``.
         moved_mm, turned_degrees: how far the head's middle was moved, and the head turned.
         similarity: normalised mutual information with the reference, 0 to 1; `None` when off.
-        kind: ``rigid`` or ``affine``, what was looked for; `None` when off.
+        kind: ``rigid`` or ``affine`` where it was registered.
     """
 
     outcome: str
@@ -138,7 +139,7 @@ def make_report(
     voxel_ml = float(np.prod(label_map.GetSpacing())) / 1000
     voxels = {label.value: int(np.count_nonzero(labels == label.value)) for label in LABELS}
     available = frozenset(study.images)
-    telling = _telling(prepared, reference)
+    telling = _telling(prepared)
     return Report(
         finding=TUMOUR if any(voxels.values()) else NO_TUMOUR,
         registration=registration_reports(prepared, reference),
@@ -167,14 +168,22 @@ def make_report(
     )
 
 
-def _telling(prepared: PreparedStudy, reference: Contrast) -> frozenset[Contrast]:
-    """The contrasts on which trust can be built: in place, and over nearly all of the brain."""
+def _telling(prepared: PreparedStudy) -> frozenset[Contrast]:
+    """The contrasts on which trust can be built: in place, and nearly wherever any tells."""
     lost = {c for c, done in prepared.registrations.items() if done.outcome == "failed"}
+    told = _told(prepared)
+    parts = {c: float(covers[told].mean()) for c, covers in prepared.partial.items() if told.any()}
     return frozenset(
-        c
-        for c in prepared.channels
-        if c is reference or (c not in lost and prepared.coverage.get(c, 1.0) >= _NEARLY_ALL)
+        c for c in prepared.channels if c not in lost and parts.get(c, 1.0) >= _NEARLY_ALL
     )
+
+
+def _told(prepared: PreparedStudy) -> npt.NDArray[np.bool_]:
+    """(D, H, W), where in the brain there is any contrast."""
+    if prepared.partial.keys() < prepared.channels.keys():
+        return prepared.brain
+    some: npt.NDArray[np.bool_] = np.any(list(prepared.partial.values()), axis=0)
+    return prepared.brain & some
 
 
 def registration_reports(
@@ -190,7 +199,7 @@ def registration_reports(
                 done.moved_mm,
                 done.turned_degrees,
                 round(done.similarity, 3),
-                done.kind,
+                done.kind if done.outcome == "registered" else None,
             )
         elif contrast is not reference:
             reports[contrast.label] = RegistrationReport("off")
@@ -200,13 +209,14 @@ def registration_reports(
 def preparation_warnings(prepared: PreparedStudy, reference: Contrast) -> tuple[str, ...]:
     """What went wrong on the way to the network but did not stop the work."""
     return (
-        *_registration_warnings(prepared, reference),
+        *registration_warnings(prepared, reference),
         *brain_warnings(prepared, reference),
-        *_coverage_warnings(prepared, reference),
+        *_coverage_warnings(prepared),
     )
 
 
-def _registration_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
+def registration_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
+    """What could not be registered, and what came from far away."""
     done = prepared.registrations
     failed = [contrast for contrast in done if done[contrast].outcome == "failed"]
     if len(failed) > 1 and len(failed) == len(done):
@@ -238,15 +248,16 @@ def brain_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
     ]
 
 
-def _coverage_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
+def _coverage_warnings(prepared: PreparedStudy) -> list[str]:
+    told = _told(prepared)
     return [
         f"{contrast.label} covers {prepared.coverage[contrast]:.0%} of the brain; "
         + (
-            "nothing outside it is segmented, choose another reference for the whole brain"
-            if contrast is reference
-            else "elsewhere the result is from the other contrasts, check the border"
+            "elsewhere the result is from the other contrasts, check the border"
+            if (told & ~covers).any()
+            else "nothing outside it is segmented, choose another reference for the whole brain"
         )
-        for contrast in prepared.partial
+        for contrast, covers in prepared.partial.items()
     ]
 
 

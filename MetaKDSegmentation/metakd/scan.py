@@ -28,7 +28,16 @@ _CUT_OFF = (-4.0, 5.0)  # where 0 to 1 holds most of the brain
 
 
 class StudyError(ValueError):
-    """The input cannot be segmented; the message is one line that says what to do about it."""
+    """The input cannot be segmented; the message is one line that says what to do about it.
+
+    Attributes:
+        fact: what is wrong, without what to do.
+    """
+
+    @property
+    def fact(self) -> str:
+        fact, semicolon, _ = str(self).rpartition("; ")
+        return fact if semicolon else str(self)
 
 
 @dataclass(frozen=True)

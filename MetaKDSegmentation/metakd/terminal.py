@@ -56,10 +56,8 @@ def segmented(report: Report) -> str:
     """A segmentation in a few lines."""
     lines = [
         f"From {' + '.join(report.available)} with model {report.model}:",
-        *prepared(report.reference, report.registration, report.brain),
+        *prepared(report.reference, report.registration, report.brain, bias=report.bias_corrected),
     ]
-    if report.bias_corrected:
-        lines.append("  bias field corrected (N4)")
     for name, region in report.regions.items():
         trust = reliability(region.reliability, region.expected_dice)
         lines.append(f"  {name}  {region.name:<18}{region.volume_ml:9.1f} ml   {trust}")
@@ -70,13 +68,18 @@ def segmented(report: Report) -> str:
 
 
 def prepared(
-    reference: str, registration: Mapping[str, RegistrationReport], brain: BrainReport
+    reference: str,
+    registration: Mapping[str, RegistrationReport],
+    brain: BrainReport,
+    *,
+    bias: bool,
 ) -> Iterator[str]:
     """What was done to a study's images, a line each; what failed is among the warnings.
 
     Args:
         reference: the label of the contrast that the others were brought to.
         registration: by label, as a report has it.
+        bias: whether the coils' unevenness was taken out.
     """
     for name, done in registration.items():
         if done.outcome == "registered":
@@ -94,6 +97,8 @@ def prepared(
         yield f"  brain {brain.volume_ml:.0f} ml, {_FOUND_BY[brain.source]}"
     else:
         yield "  brain not extracted: all that is not air was taken"
+    if bias:
+        yield "  bias field corrected (N4)"
 
 
 def reliability(word: str, dice: float | None) -> str:

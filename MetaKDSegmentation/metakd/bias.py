@@ -7,7 +7,8 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 _SHRINK = 4
-_ITERATIONS = (50, 50, 30, 20)
+_ITERATIONS = (100, 100)
+"""At each level, which has splines half as long: finer ones take a large tumour for the coil's."""
 
 
 def without_bias(

@@ -270,10 +270,15 @@ def test_an_idle_worker_gives_memory_back_and_still_serves(folder, files, start,
 
 
 SCARCE_MEMORY = """
-import resource
+import resource, sys
 from pathlib import Path
+import metakd.inference as inference
 import metakd.session as session
-real = session.segment
+real, is_out_of_memory = session.segment, inference.is_out_of_memory
+def told(error):
+    print("no memory:", error, file=sys.stderr, flush=True)
+    return is_out_of_memory(error)
+inference.is_out_of_memory = session.is_out_of_memory = told
 def scarce(*arguments, **options):
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + {megabytes} * 2**20
@@ -287,17 +292,22 @@ session.segment = scarce
 
 
 @LINUX
-@pytest.mark.parametrize("megabytes", [260, 60], ids=["too little for one pass", "too little"])
+@pytest.mark.parametrize("megabytes", [200, 60], ids=["too little for one pass", "too little"])
 def test_when_memory_is_really_short_a_smaller_window_is_used_or_the_error_says_so(
     folder, write_image, scan, megabytes
 ):
-    """The embedded model on a head of 1 mm: an allocation of a library fails, not a pretence."""
+    """The embedded model on a head of 1 mm: an allocation of a library fails, not a pretence.
+
+    A window of 64 voxels gets by with 140 MB, one pass sometimes with 300; at 200 a run that gives
+    nothing back before it tries again fails. The limit is on addresses: where the top of the heap
+    is in use they stay taken, though the memory is given back.
+    """
     head = write_image("head.nrrd", scan(0, (150, 180, 150)))
     with WorkerClient(SCARCE_MEMORY.format(megabytes=megabytes)) as client:
         client.ready()
         events = client.answer(client.segment({T1: head}, folder / "seg.nrrd"))
-        if megabytes == 260:
-            assert events[-1]["event"] == "result", events[-1]
+        if megabytes == 200:
+            assert events[-1]["event"] == "result", (events[-1], client.log)
             assert events[-1]["report"]["window"] in (64, 96, 128), client.log
             assert sitk.ReadImage(str(folder / "seg.nrrd")).GetSize() == (150, 180, 150)
         else:

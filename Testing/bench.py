@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 PATIENT = Path(__file__).parents[2] / "shared/data/brats/BraTS2021/BraTS2021_00002"
 CHOICES = [CONTRASTS[1:2], (Contrast.T1C, Contrast.FLAIR), CONTRASTS[1:], CONTRASTS]
-STAGES = ("read", "register", "brain", "prepare", "network", "finish")
+STAGES = ("read", "orient", "register", "brain", "grid", "normalise", "network", "finish")
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def patient_table(folder: Path) -> None:
         write_phantom(make_phantom(0), patient)
     (case,) = find_cases(patient)
     print(f"\nPatient {case.name}, CPU, {os.cpu_count()} cores: seconds; peak memory")
-    print(f"{'contrasts':<18}" + "".join(f"{s:>9}" for s in (*STAGES, "in all", "GB")))
+    print(f"{'contrasts':<18}" + "".join(f"{s:>10}" for s in (*STAGES, "in all", "GB")))
     for chosen in CHOICES:
         report = folder / "report.json"
         command = [sys.executable, "-m", "metakd.cli", "segment", "--device", "cpu"]
@@ -65,8 +65,8 @@ def patient_table(folder: Path) -> None:
         figures = [*(seconds.get(stage, 0.0) for stage in STAGES), time.perf_counter() - start]
         # Linux counts in KiB, macOS in bytes.
         gigabytes = usage.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-        row = "".join(f"{figure:9.1f}" for figure in figures)
-        print(f"{subset_name(chosen):<18}{row}{gigabytes:9.1f}")
+        row = "".join(f"{figure:10.1f}" for figure in figures)
+        print(f"{subset_name(chosen):<18}{row}{gigabytes:10.1f}")
 
 
 if __name__ == "__main__":

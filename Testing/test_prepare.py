@@ -361,6 +361,21 @@ def test_a_reference_of_a_part_leaves_the_rest_to_the_others(images, mask):
     assert "elsewhere the result is from the other contrasts" in warning
 
 
+def test_noisy_air_makes_nothing_of_a_whole_head_padding():
+    """Without brain extraction a head ends where Otsu's threshold says, which is a guess."""
+    images = make_phantom(3, PhantomSettings(spacing=4.0, scalp=True)).images
+    rng = np.random.default_rng(0)
+    noisy = {}
+    for contrast in (T1C, FLAIR):
+        values = sitk.GetArrayFromImage(images[contrast]).astype(np.float32)
+        values *= np.linspace(0.15, 1, len(values))[:, None, None] if contrast is FLAIR else 1
+        values += np.abs(rng.normal(0, 0.02 * values.max(), values.shape))
+        noisy[contrast] = sitk.GetImageFromArray(values)
+        noisy[contrast].CopyInformation(images[contrast])
+    prepared = prepare(make_study(noisy), **GRID, steps=Steps(**OFF, brain="off"))
+    assert not prepared.partial
+
+
 def test_every_second_of_the_preparation_is_some_steps(images, mask):
     study = make_study({T1C: images[T1C], FLAIR: tilted_slab(images[FLAIR], 60.0)})
     memory = Memory()

@@ -176,19 +176,18 @@ def _unlike_training(case: _Case) -> Iterator[Finding]:
     stripped = [c for c, facts in heads.items() if facts.looks_stripped]
     if skull:
         level = Level.NOTE if case.plan.extract_brain else Level.CAUTION
-        yield Finding(level, f"{_names(skull)}: skull visible{_outcome(case.plan, stripped)}")
+        yield Finding(level, f"{_names(skull)}: skull visible{_outcome(case, stripped)}")
 
 
-def _outcome(plan: Plan, stripped: list[Contrast]) -> str:
+def _outcome(case: _Case, stripped: list[Contrast]) -> str:
     """What will become of a visible skull."""
-    if not plan.extract_brain:
+    if not case.plan.extract_brain:
         return "; tick Extract brain, the model knows brains without skull only"
-    if plan.brain_mask is not None:
+    if case.plan.brain_mask is not None:
         return ": what lies outside the brain mask will be left out"
     if stripped:
-        return (
-            f": the brain of {_names(stripped)}, without skull, will be used if most of it is shown"
-        )
+        will = "will be used for all" if case.on in stripped else "will be used if it is most of it"
+        return f": the brain of {_names(stripped)}, without skull, {will}"
     return ": the brain will be extracted first"
 
 

@@ -24,4 +24,4 @@ def without_bias(
     corrector.Execute(sitk.Shrink(image, factors), sitk.Shrink(mask, factors))
     field = sitk.Exp(corrector.GetLogBiasFieldAsImage(image))
     even = sitk.GetArrayFromImage(sitk.Divide(image, field) + (low - 0.01))
-    return np.where(values == low, values, even)  # air stays of one value
+    return np.where(values == low, values, even)  # air, the darkest, stays of one value

@@ -54,7 +54,8 @@ def find_brain(
 
     Args:
         in_place: those that fit the reference; another's brain would be looked for elsewhere.
-        source: one of `metakd.steps.BRAIN_SOURCES`; ``off`` takes all that is not air.
+        source: one of `metakd.steps.BRAIN_SOURCES`; ``off`` takes all that is not air in those that
+            are in place.
         mask: the user's, which beats all else.
 
     Raises `StudyError` where no brain is found, and `Cancelled`.
@@ -96,7 +97,9 @@ def _by_tool_or_network(
         except StudyError as error:
             return error.fact
 
-    # A failure is remembered too: it may have taken half an hour.
+    if memory.holds((scan.contrast, tool), scan.stored, device):
+        return Brain(tool, _by_tool(scan, tool, device, memory, is_cancelled))
+    # A failure is remembered too, with the study: it may have taken half an hour.
     found = memory.recall((scan.contrast, "tool"), scan.stored, (tool, device), make)
     if not isinstance(found, str):
         return Brain(tool, found)

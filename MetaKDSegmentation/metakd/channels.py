@@ -85,8 +85,10 @@ class Filler:
 
     def covers(self, placed: Placed, own: Mask, brain: Mask) -> Mask:
         """Where a scan that shows its own foreground alone tells of a brain."""
+        # In noisy air the foreground is a guess, and what is dark in it no padding.
+        shows = own if placed.extent.air is not None else np.ones_like(own)
         covers, _ = self.memory.recall(
-            (placed.scan.contrast, "covers"), own, digest(brain), self._covers, placed, own, brain
+            (placed.scan.contrast, "covers"), own, digest(brain), self._covers, placed, shows, brain
         )
         return covers
 
@@ -94,7 +96,7 @@ class Filler:
         """Where a scan covers the grid, and where in that it has values of its own.
 
         It covers its extent but for what was padded, as around a slab that was tilted onto another
-        grid. A dark voxel or the seam between two brains' borders is no padding.
+        grid. A dark voxel is no padding, nor is the seam between two brains' borders by itself.
 
         Args:
             shows: where the scan's values are others than those around it.

@@ -39,7 +39,7 @@ class PreparedStudy:
 
     Attributes:
         channels: (D, H, W) float32 a contrast, indexed slice, row, column with axes towards
-            S, P, L; mean 0 and standard deviation 1 inside the brain, exactly 0 outside.
+            S, P, L; mean 0 and standard deviation 1 where it shows brain, exactly 0 outside.
         brain: (D, H, W) booleans.
         grid: an image without content that holds the geometry (LPS, mm) of these arrays.
         reference: the image whose grid the result comes back in.
@@ -246,7 +246,9 @@ def _filled(
         ticks.unit("prepare")
     shown = fill.mask(brain.mask) if brain.mask is not None else np.any(list(own.values()), axis=0)
     if not shown.any():
-        raise StudyError("the brain is too thin to be seen on the model's grid; give another mask")
+        raise StudyError(
+            "the brain is too thin to be seen on the model's grid; give a mask of more"
+        )
     covers: dict[Contrast, Mask] = {}
     for contrast, each in placed.items():
         if contrast in own:

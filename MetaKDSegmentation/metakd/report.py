@@ -12,6 +12,7 @@ import torch
 
 from metakd import __version__
 from metakd.card import INTENDED_USE
+from metakd.channels import NEARLY_WHOLE
 from metakd.contrasts import CONTRASTS, Contrast
 from metakd.inference import Prediction
 from metakd.model import Model
@@ -33,7 +34,7 @@ class RegionReport:
     Attributes:
         volume_ml: of the region in the label map.
         expected_dice: mean Dice of the model's validation with the same contrasts, or `None`;
-            without those that could not be registered or cover only a part of the brain.
+            without those that could not be registered, or cover only a part of what the others do.
         reliability: ``reliable``, ``use with care`` or ``not reliable``.
     """
 
@@ -88,7 +89,7 @@ class Report:
         finding: ``tumour found`` or ``no tumour found``.
         registration: by contrast, of all but the reference.
         coverage: contrast → the part of the brain that it covers, 0 to 1; elsewhere the result is
-            from the others.
+            from the others, and where there are none nothing is found.
         bias_corrected: whether the coils' unevenness was taken out (N4).
     """
 
@@ -249,13 +250,13 @@ def brain_warnings(prepared: PreparedStudy, reference: Contrast) -> list[str]:
 
 
 def _coverage_warnings(prepared: PreparedStudy) -> list[str]:
-    told = _told(prepared)
+    told, little = _told(prepared), (1 - NEARLY_WHOLE) * np.count_nonzero(prepared.brain)
     return [
         f"{contrast.label} covers {prepared.coverage[contrast]:.0%} of the brain; "
         + (
             "elsewhere the result is from the other contrasts, check the border"
-            if (told & ~covers).any()
-            else "nothing outside it is segmented, choose another reference for the whole brain"
+            if np.count_nonzero(told & ~covers) > little
+            else "nothing outside it is segmented, look whether all of the head was scanned"
         )
         for contrast, covers in prepared.partial.items()
     ]

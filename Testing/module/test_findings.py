@@ -142,9 +142,10 @@ def test_a_visible_skull_and_what_becomes_of_it():
 def test_some_with_skull_and_some_without():
     mixed = study() | heads(T1, T2)
     assert the_only(mixed, Level.NOTE) == (
-        "T1, T2: skull visible: the brain of T1c, FLAIR, without skull, will be used if most of it "
-        "is shown"
+        "T1, T2: skull visible: the brain of T1c, FLAIR, without skull, will be used for all"
     )
+    slab = texts(study(T1, FLAIR) | heads(T1C), level=Level.NOTE)
+    assert any(text.endswith("without skull, will be used if it is most of it") for text in slab)
     assert "tick Extract brain" in the_only(mixed, Level.CAUTION, extract_brain=False)
 
 

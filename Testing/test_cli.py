@@ -116,9 +116,12 @@ def test_what_was_prepared_is_left_where_asked(run, folder, write_image, scan, t
     assert "as the images are stripped" in out
 
 
-def test_every_step_can_be_chosen(run, folder, write_image, scan, inputs, tiny_package):
+def test_every_step_can_be_chosen(run, folder, write_image, scan, tiny_package):
+    large = (96, 104, 88)  # so that the mask can be a brain's
+    pair = (write_image(f"{seed}.nii.gz", scan(seed, large)) for seed in (0, 1))
+    inputs = [part for option in zip(("--t1c", "--t1"), pair, strict=True) for part in option]
     asked = ("segment", *inputs, "--model", tiny_package, "--report", folder / "r.json")
-    mask = write_image("mask.nrrd", scan() > 400)
+    mask = write_image("mask.nrrd", scan(0, large) > 300)
     for chosen, outcome, source, says in (
         (("--no-registration",), "off", "background", "registration is off"),
         (("--registration", "affine"), "aligned", "background", "aligned with T1c already"),
@@ -142,8 +145,9 @@ def test_ct_is_segmented_with_a_warning(run, folder, write_image, scan, tiny_pac
     )
     assert status == 0
     assert out.exists()
-    (warning,) = [line for line in err if "warning" in line]
+    warning, size = (line for line in err if "warning" in line)
     assert "T1 looks like CT" in warning
+    assert "the brain measures" in size
     assert "CT" in json.loads(report.read_text())["warnings"][0]
 
 

@@ -63,8 +63,13 @@ def test_without_asking_nothing_more_is_written(worker, files, folder, tiny_pack
     assert [path.name for path in folder.iterdir()] == ["seg.nrrd"]
 
 
-def test_each_step_is_heeded(worker, files, folder, write_image, tiny_package):
-    mask = write_image("mask.nrrd", make_scan() > 400)
+def test_each_step_is_heeded(worker, folder, write_image, tiny_package):
+    large = (96, 104, 88)  # so that the mask can be a brain's
+    files = {
+        c: write_image(f"{c.value}.nrrd", make_scan(seed, large))
+        for seed, c in enumerate((T1C, T2))
+    }
+    mask = write_image("mask.nrrd", make_scan(0, large) > 300)
     for options, outcome, source in (
         ({}, "aligned", "background"),
         ({"registration": "off", "brain": "off"}, "off", "off"),

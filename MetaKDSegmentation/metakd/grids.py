@@ -28,12 +28,12 @@ def empty_grid(
 
 
 def averaged(image: sitk.Image, mm: float, least: int = 1) -> sitk.Image:
-    """The image with voxels averaged to about `mm` along the axes where they are finer.
+    """The image with its finer voxels averaged to about `mm`, or rather less.
 
     Args:
         least: how many voxels stay along an axis that has as many.
     """
     sizes = zip(image.GetSpacing(), image.GetSize(), strict=True)
-    factors = [int(np.clip(round(mm / step), 1, max(count // least, 1))) for step, count in sizes]
+    factors = [int(np.clip(mm / step + 0.25, 1, max(count // least, 1))) for step, count in sizes]
     coarse: sitk.Image = sitk.BinShrink(image, factors) if max(factors) > 1 else image
     return coarse
